@@ -1,0 +1,20 @@
+// Package nstest gives tests network namespaces of their own, links between them, and a look at what is on the wire. It is for tests
+// only, needs root, and touches nothing outside the namespaces it makes.
+//
+// The main types: an [NS] is a named namespace with a unique name, which ends with its test; [Link] joins two of them by a veth pair,
+// [NS.Bridge] and [Attach] several by a bridge, [NS.Forward] makes one a router. A [Capture] collects what an interface sends and
+// receives, as decoded [Packet] values.
+//
+// Goroutines. Whatever has to happen inside a namespace is done by a goroutine with a thread of its own, which ends with it, so that no
+// thread of the program is ever left in the wrong namespace. A capture has one goroutine, runCapture, which ends when it is closed;
+// Capture.mu guards the packets it has collected.
+//
+// Links behave like plain network cards: checksum and segmentation offload is switched off, so that a capture shows datagrams as they
+// would travel, and costs are not those of memory alone. [NS.SetOffload] switches it on again for tests that need speed. Addresses skip
+// duplicate address detection and can be used at once.
+//
+// Kernel basis: network_namespaces(7), veth(4), packet(7), setns(2). Processes are put into a namespace by nsenter(1).
+//
+// Caveat: a function given to [NS.Do] must do its work itself. Goroutines that it starts run elsewhere; sockets that it opens stay in
+// the namespace for good.
+package nstest
