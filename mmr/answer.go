@@ -1,0 +1,129 @@
+package mmr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/description"
+)
+
+// answer takes what the client answered to the latest offer. Nothing changes unless all of it can be used.
+func (e *endpoint) answer(now dataplane.Instant, a *description.Answer) error {
+	ts := &e.transports
+	if e.next != nil {
+		ts = e.next
+	}
+	if e.offers == 0 {
+		return ErrNotOffered
+	}
+	sections, err := e.acceptedSections(a)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	peers, err := peersOf(ts, a)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	if e.next != nil {
+		old := e.transports
+		e.transports, e.next = *ts, nil
+		closeTransports(now, &old)
+	}
+	e.applyAnswer(now, sections)
+	for t, fingerprints := range peers {
+		t.accept(fingerprints)
+	}
+	return nil
+}
+
+// acceptedSections translates the accepted sections for forwarding.
+func (e *endpoint) acceptedSections(a *description.Answer) (list []answered, err error) {
+	for i := range a.Sections {
+		s := &a.Sections[i]
+		is, ok := parseMid(s.Mid)
+		if !ok || is.up && e.up[is.medium] == nil || !is.up && is.slot >= len(e.slots[is.medium]) {
+			return nil, fmt.Errorf("mid %q was not offered", s.Mid)
+		}
+		if s.Rejected || is.up && !s.Sends || !is.up && !s.Gets {
+			continue
+		}
+		entry := answered{Medium: is.medium, Up: is.up, Slot: is.slot}
+		if err := entry.takeCodec(s); err != nil {
+			return nil, fmt.Errorf("mid %q: %w", s.Mid, err)
+		}
+		if is.up {
+			entry.takeSources(s)
+		}
+		list = append(list, entry)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("it accepts nothing")
+	}
+	return list, nil
+}
+
+// takeCodec finds the first payload type that was offered, and its retransmission.
+func (x *answered) takeCodec(s *description.Accepted) error {
+	offered := codecsOf(x.Medium)
+	for _, c := range offered {
+		got, ok := s.Codec(c.PayloadType)
+		if !ok || !strings.EqualFold(got.Name, c.Name) || got.ClockRate != c.ClockRate {
+			continue
+		}
+		switch {
+		case c.Repairs == 0 && x.PayloadType == 0:
+			x.PayloadType = c.PayloadType
+			x.NACK = slices.Contains(got.Feedback, "nack")
+		case c.Repairs != 0 && c.Repairs == x.PayloadType && got.Repairs == c.Repairs:
+			x.RTXPayloadType = c.PayloadType
+		}
+	}
+	if x.PayloadType == 0 {
+		return errors.New("no codec in common")
+	}
+	return nil
+}
+
+// takeSources finds the SSRC that the client sends with: the one that is not a retransmission.
+func (x *answered) takeSources(s *description.Accepted) {
+	repairs := map[uint32]bool{}
+	for _, r := range s.Retransmission {
+		repairs[r] = true
+	}
+	for _, ssrc := range s.SSRCs {
+		if !repairs[ssrc] {
+			x.SSRC, x.RTXSSRC = ssrc, s.Retransmission[ssrc]
+			return
+		}
+	}
+}
+
+// peersOf finds the fingerprint of the peer of each transport that the answer accepts.
+func peersOf(ts *[NumMedia]*transport, a *description.Answer) (map[*transport][]description.Fingerprint, error) {
+	peers := map[*transport][]description.Fingerprint{}
+	for i := range a.Sections {
+		s := &a.Sections[i]
+		is, ok := parseMid(s.Mid)
+		if !ok || s.Rejected || ts[is.medium] == nil {
+			continue
+		}
+		t := ts[is.medium]
+		if _, known := peers[t]; known {
+			continue // the sections of one group share a transport, RFC 9143 section 7.4
+		}
+		if s.Setup != "active" {
+			return nil, fmt.Errorf("mid %q: a=setup is %q and must be active", s.Mid, s.Setup)
+		}
+		if len(s.Fingerprints) == 0 {
+			return nil, fmt.Errorf("mid %q: no fingerprint of SHA-256 or better", s.Mid)
+		}
+		if t.answered && !slices.EqualFunc(t.fingerprints, s.Fingerprints, description.Fingerprint.Equal) {
+			return nil, fmt.Errorf("mid %q: an ICE restart cannot change the fingerprint", s.Mid)
+		}
+		peers[t] = s.Fingerprints
+	}
+	return peers, nil
+}

@@ -1,0 +1,317 @@
+package mmr
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"time"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
+	"meetzone/mmr/internal/munge"
+	"meetzone/mmr/internal/packet"
+)
+
+const (
+	// switchPatience is how long the old picture goes on while the keyframe of the new one is awaited.
+	switchPatience = dataplane.Instant(500 * time.Millisecond)
+
+	// resendWindow is the age beyond which a packet that is asked for would come too late to be shown.
+	resendWindow = time.Second
+	// resendGuard is how long a packet that was sent again is not sent once more.
+	resendGuard = dataplane.Instant(20 * time.Millisecond)
+	// resendRate and resendBurst bound what one endpoint can have sent again, in packets per second and at once.
+	resendRate  = 800
+	resendBurst = 400
+)
+
+// downTrack is one receive slot of an endpoint: a stream whose numbers run on whoever is in it.
+type downTrack struct {
+	e      *endpoint
+	medium Medium
+	index  int
+	kind   codec.Kind
+
+	ssrc, rtxSSRC uint32 // announced by the offer; rtxSSRC is 0 for audio
+	pt, rtxPT     uint8
+	accepted      bool
+	out           sender // nil while nothing can be sent
+
+	wanted   *source // who belongs into the slot
+	showing  *source // whose packets are sent: wanted, or who was there before as long as wanted has not begun
+	deadline dataplane.Instant
+	listed   bool // in shard.switching
+	munge    *munge.Track
+
+	rtxSeq uint16
+	resent [64]struct { // by the low bits of the number
+		seq uint16
+		at  dataplane.Instant
+	}
+
+	packets, bytes uint64 // since the endpoint joined, without what was sent again
+	octets         uint32 // of payload, for sender reports
+	stats          DirectionStats
+}
+
+func newDownTrack(m Medium, index int) *downTrack {
+	var b [14]byte
+	_, _ = rand.Read(b[:]) // never fails, see its documentation
+	d := &downTrack{
+		medium: m, index: index, kind: codec.VP8,
+		ssrc: binary.BigEndian.Uint32(b[:]) | 1, rtxSeq: binary.BigEndian.Uint16(b[4:]) >> 1,
+	}
+	if m == Audio {
+		d.kind = codec.Opus
+	} else {
+		d.rtxSSRC = d.ssrc ^ 1
+	}
+	d.munge = munge.New(munge.Config{
+		Codec: d.kind, FirstSequence: binary.BigEndian.Uint16(b[6:]) >> 1, FirstTimestamp: binary.BigEndian.Uint32(b[8:]),
+	})
+	return d
+}
+
+// accept takes the answer to the slot's section.
+func (d *downTrack) accept(a *answered) {
+	d.accepted, d.pt, d.rtxPT = true, a.PayloadType, a.RTXPayloadType
+}
+
+// assign puts a source into the slot, nil empties it. A picture that is shown goes on until the new source's keyframe has come, or
+// switchPatience is over; a voice ends at once.
+func (d *downTrack) assign(now dataplane.Instant, s *source) {
+	if d.wanted == s {
+		return
+	}
+	if d.wanted != nil && d.wanted != d.showing {
+		d.wanted.unsubscribe(d)
+	}
+	d.wanted = s
+	d.noteChange()
+	if s == nil {
+		d.hide()
+		return
+	}
+	d.e.switches++
+	d.e.sh.stats.switches++
+	if !s.kind.Video() {
+		d.hide()
+	}
+	d.munge.Switch(s.id)
+	if s != d.showing {
+		s.subscribe(d)
+		d.await(now)
+	}
+}
+
+func (d *downTrack) noteChange() {
+	d.e.changed = true
+	d.e.sh.unsettled = true
+}
+
+// hide ends what is shown.
+func (d *downTrack) hide() {
+	if d.showing != nil && d.showing != d.wanted {
+		d.showing.unsubscribe(d)
+	}
+	d.showing = nil
+	d.munge.Stop()
+}
+
+// restart ends what is shown and begins again with the next keyframe, because the receiver cannot continue.
+func (d *downTrack) restart(now dataplane.Instant) {
+	if d.wanted == nil {
+		return
+	}
+	d.hide()
+	d.munge.Switch(d.wanted.id)
+	d.await(now)
+}
+
+// sourceEnded is told by a source that is no more.
+func (d *downTrack) sourceEnded(now dataplane.Instant, s *source) {
+	if d.wanted == s {
+		d.assign(now, nil)
+	} else if d.showing == s {
+		d.restart(now)
+	}
+	s.unsubscribe(d)
+}
+
+// await asks for the keyframe with which the wanted source begins.
+func (d *downTrack) await(now dataplane.Instant) {
+	s := d.wanted
+	if s == nil || s == d.showing || d.out == nil || !d.accepted || !s.kind.Video() {
+		return
+	}
+	if d.showing != nil {
+		d.deadline = now + switchPatience
+		d.e.sh.wake(d.deadline)
+		if !d.listed {
+			d.listed = true
+			d.e.sh.switching = append(d.e.sh.switching, d)
+		}
+	}
+	s.requestKeyframe(now)
+}
+
+// endSwitches gives up the old pictures of which the new ones are overdue.
+func (sh *shard) endSwitches(now dataplane.Instant) {
+	kept := sh.switching[:0]
+	for _, d := range sh.switching {
+		if d.showing == nil || d.showing == d.wanted {
+			d.listed = false
+			continue
+		}
+		if now >= d.deadline {
+			d.listed = false
+			d.hide()
+			d.munge.Switch(d.wanted.id)
+			d.noteChange()
+			continue
+		}
+		sh.wake(d.deadline)
+		kept = append(kept, d)
+	}
+	clear(sh.switching[len(kept):])
+	sh.switching = kept
+}
+
+// forward sends what a source brought, as far as it belongs into the slot.
+func (d *downTrack) forward(now dataplane.Instant, s *source) {
+	if d.out == nil || !d.accepted {
+		return
+	}
+	class := d.medium.Class()
+	for i := range s.fresh {
+		a := &s.fresh[i]
+		if !a.found {
+			continue
+		}
+		if !d.e.budget.admit(now, class, len(a.payload)) {
+			d.munge.Drop(&a.in)
+			continue
+		}
+		switch verdict := d.pass(a); verdict {
+		case munge.Switched:
+			d.begin(now, s)
+			d.catchUp(s, a.in.Sequence)
+		case munge.WaitKeyframe:
+			s.requestKeyframe(now)
+		}
+	}
+}
+
+// pass sends one packet if it may be sent.
+func (d *downTrack) pass(a *arrival) munge.Verdict {
+	out, verdict := d.munge.Rewrite(&a.in)
+	if verdict.Forwarded() {
+		d.send(a, &out)
+	}
+	return verdict
+}
+
+// catchUp sends what came before the first packet of the keyframe, although it follows it: that packet was lost and came again.
+func (d *downTrack) catchUp(s *source, first uint64) {
+	if first == s.highest {
+		return
+	}
+	s.restore()
+	for seq := first + 1; seq <= s.highest; seq++ {
+		a := arrival{in: munge.In{Sequence: seq}}
+		if s.recall(&a) {
+			d.pass(&a)
+			a.in.Descriptor.Patch(a.payload)
+		}
+	}
+}
+
+// begin notes that the wanted source has begun.
+func (d *downTrack) begin(now dataplane.Instant, s *source) {
+	if d.showing != nil && d.showing != s {
+		d.showing.unsubscribe(d)
+	}
+	d.showing = s
+	d.noteChange()
+	d.e.nextReport = now // the new source's clock
+}
+
+// send rewrites one packet and seals it.
+func (d *downTrack) send(a *arrival, out *munge.Out) {
+	sh := d.e.sh
+	h := packet.Header{Marker: a.marker, PayloadType: d.pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
+	packet.PutHeader(sh.header[:], &h)
+	if out.NeedsPatch() {
+		out.Descriptor.Patch(a.payload)
+	}
+	d.out.sendRTP(d.medium.Class(), sh.header[:], a.payload)
+	d.packets++
+	d.octets += uint32(len(a.payload))
+	d.bytes += uint64(packet.FixedLen + len(a.payload))
+	d.e.budget.spend(d.medium.Class(), packet.FixedLen+len(a.payload))
+	sh.stats.forwarded++
+}
+
+// resend answers a NACK for one packet on the RTX stream, RFC 4588. What is too old, was just sent again, or is beyond the bound, is not.
+func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
+	sh := d.e.sh
+	d.stats.NACKs++
+	sh.stats.nacks++
+	last := &d.resent[seq%uint16(len(d.resent))]
+	if d.rtxPT == 0 || d.out == nil || last.seq == seq && last.at > 0 && now-last.at < resendGuard {
+		return
+	}
+	a, ok := d.sent(seq)
+	if !ok || packet.OSNLen+len(a.payload) > cap(sh.scratch) {
+		return
+	}
+	out, ok := d.munge.Resend(seq, &a.in)
+	if !ok || d.tooLate(now, out.Timestamp) || !d.e.repeats.take(now) || !d.e.budget.admit(now, d.medium.Class(), len(a.payload)) {
+		return
+	}
+	last.seq, last.at = seq, now
+	h := packet.Header{Marker: a.marker, PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
+	d.rtxSeq++
+	packet.PutHeader(sh.header[:], &h)
+	b := sh.scratch[:packet.OSNLen+len(a.payload)]
+	packet.PutRTX(b, seq, a.payload)
+	if out.NeedsPatch() {
+		out.Descriptor.Patch(b[packet.OSNLen:])
+	}
+	d.out.sendRTP(d.medium.Class(), sh.header[:], b)
+	d.stats.Resent++
+	sh.stats.resent++
+	d.e.budget.spend(d.medium.Class(), packet.FixedLen+len(b))
+}
+
+// sent finds a packet that was sent in its source's history.
+func (d *downTrack) sent(seq uint16) (a arrival, ok bool) {
+	origin, ok := d.munge.Sent(seq)
+	if !ok {
+		return a, false
+	}
+	s := d.e.sh.sources[origin.Source]
+	if s == nil {
+		return a, false
+	}
+	a.in.Sequence = origin.Sequence
+	return a, s.recall(&a)
+}
+
+// tooLate tells whether a packet of that timestamp is older than resendWindow by the clock of the stream.
+func (d *downTrack) tooLate(now dataplane.Instant, timestamp uint32) bool {
+	current, ok := d.munge.Timestamp(time.Duration(now))
+	return ok && int32(current-timestamp) > int32(resendWindow/time.Millisecond)*int32(d.kind.ClockRate()/1000)
+}
+
+// slot says who is in the slot, for the owner of the endpoint. While the old picture goes on, it is still its owner's.
+func (d *downTrack) slot() Slot {
+	s := d.wanted
+	if s != nil && d.showing != nil {
+		s = d.showing
+	}
+	slot := Slot{Medium: d.medium, Index: d.index}
+	if s != nil {
+		slot.Source, slot.Paused = s.origin.id, !s.live
+	}
+	return slot
+}

@@ -1,0 +1,349 @@
+package mmr
+
+import (
+	"encoding/binary"
+	"time"
+
+	"meetzone/dataplane"
+	"meetzone/dscp"
+)
+
+const (
+	// maxCompound bounds one RTCP datagram, so that it leaves room for what may be wrapped around it.
+	maxCompound = 1100
+	// generousBitrate is what senders are told that the box can take (REMB): estimating is left to transport-wide feedback.
+	generousBitrate = 12_000_000
+	rembEvery       = dataplane.Instant(time.Second)
+	// firstRoundTrip is assumed before a peer has reported.
+	firstRoundTrip = 100 * time.Millisecond
+)
+
+// Out, to senders: what is missing, keyframe requests, transport-wide feedback, REMB and receiver reports.
+
+// askMissing asks for what is missing and due.
+func (u *upTrack) askMissing(now dataplane.Instant) {
+	u.waiting = false
+	if u.rx == nil || !u.nack || u.muted || u.src == nil {
+		return
+	}
+	t := u.e.transports[u.medium]
+	if t == nil || !t.ready() {
+		return
+	}
+	sh := u.e.sh
+	roundTrip := t.roundTrip
+	if roundTrip == 0 {
+		roundTrip = firstRoundTrip
+	}
+	if sh.seqs = u.rx.Due(sh.seqs[:0], time.Duration(now), roundTrip); len(sh.seqs) > 0 {
+		t.sendRTCP(u.medium.Class(), appendNACK(sh.scratch[:0], u.e.reporter, u.ssrc, sh.seqs))
+	}
+	if at, ok := u.rx.NextDue(); ok {
+		sh.nackAt = min(sh.nackAt, max(dataplane.Instant(at), now+nackEvery))
+		sh.wake(sh.nackAt)
+	}
+}
+
+// nackEvery is the least time between two looks at what is missing.
+const nackEvery = dataplane.Instant(5 * time.Millisecond)
+
+// askKeyframe sends a PLI.
+func (u *upTrack) askKeyframe(now dataplane.Instant, s *source) {
+	t := u.e.transports[u.medium]
+	if t == nil || !t.ready() || u.src != s {
+		return
+	}
+	u.keyframes++
+	t.sendRTCP(u.medium.Class(), appendPLI(u.e.sh.scratch[:0], u.e.reporter, u.ssrc))
+}
+
+// feedback sends the transport-wide feedback and REMB of the endpoint's transports.
+func (e *endpoint) feedback(now dataplane.Instant) {
+	for m, t := range e.transports {
+		if t == nil || t.media[0] != Medium(m) || !t.ready() {
+			continue // a bundled one is visited with its first medium
+		}
+		var ssrcs [NumMedia]uint32
+		n := e.sending(t.media, &ssrcs)
+		if n == 0 {
+			continue
+		}
+		class := Medium(m).Class()
+		b := e.sh.scratch[:0]
+		if t.recorder != nil && t.recorder.Pending() > 0 {
+			b = t.recorder.Append(b, e.reporter, ssrcs[0])
+			t.sendCompounds(class, b)
+			b = b[:0]
+		}
+		if (Medium(m) != Audio || n > 1) && now >= t.nextREMB {
+			t.nextREMB = now + rembEvery
+			t.sendRTCP(class, appendREMB(b, e.reporter, generousBitrate, ssrcs[:n]))
+		}
+	}
+}
+
+// sending lists the SSRCs that the endpoint sends of media.
+func (e *endpoint) sending(media []Medium, ssrcs *[NumMedia]uint32) (n int) {
+	for _, m := range media {
+		if u := e.up[m]; u != nil && u.src != nil && u.ssrc != 0 {
+			ssrcs[n] = u.ssrc
+			n++
+		}
+	}
+	return n
+}
+
+// sendCompounds sends RTCP packets in datagrams of at most maxCompound bytes.
+func (t *transport) sendCompounds(class dscp.Class, b []byte) {
+	start, end := b, 0
+	for rest := b; ; {
+		_, next, ok := nextRTCP(rest)
+		if !ok {
+			break
+		}
+		size := len(rest) - len(next)
+		if end > 0 && end+size > maxCompound {
+			t.sendRTCP(class, start[:end])
+			start, end = start[end:], 0
+		}
+		end += size
+		rest = next
+	}
+	if end > 0 {
+		t.sendRTCP(class, start[:end])
+	}
+}
+
+// report sends the receiver reports about what the endpoint sends, and the sender reports of its slots.
+func (e *endpoint) report(now dataplane.Instant) {
+	for m := range NumMedia {
+		t := e.transports[m]
+		if t == nil || !t.ready() {
+			continue
+		}
+		b := e.sh.scratch[:0]
+		if u := e.up[m]; u != nil && u.src != nil {
+			if r, ok := u.receiverReport(now); ok {
+				b = appendRR(b, e.reporter, []report{r})
+			}
+		}
+		for _, d := range e.slots[m] {
+			if len(b) > maxCompound-srSize {
+				t.sendRTCP(Medium(m).Class(), b)
+				b = b[:0]
+			}
+			b = d.appendReport(now, b)
+		}
+		if len(b) > 0 {
+			t.sendRTCP(Medium(m).Class(), b)
+		}
+	}
+}
+
+const srSize = 28 // without report blocks
+
+// receiverReport says how the track arrives.
+func (u *upTrack) receiverReport(now dataplane.Instant) (r report, ok bool) {
+	rep, ok := u.rx.Report()
+	if !ok {
+		return r, false
+	}
+	r = report{ssrc: u.ssrc, fraction: rep.FractionLost, lost: rep.CumulativeLost, highest: rep.HighestSeq, jitter: rep.Jitter}
+	if u.reported {
+		r.lastSR = uint32(u.ntp >> 16)
+		r.sinceSR = uint32(uint64(now-u.ntpAt) << 16 / 1e9)
+	}
+	return r, true
+}
+
+// appendReport adds the slot's sender report. All slots of all endpoints count time by the router's clock, so that a receiver can bring
+// the voice and the picture of one participant together whichever slots they are in. Each slot is a stream of its own in the offer
+// (its msid), since who is in it changes.
+func (d *downTrack) appendReport(now dataplane.Instant, b []byte) []byte {
+	if d.showing == nil || d.packets == 0 {
+		return b
+	}
+	wall := d.e.sh.wallTime(now)
+	rtp, ok := d.munge.MapTimestamp(d.showing.clockAt(wall))
+	if !ok {
+		return b
+	}
+	return appendSR(b, senderInfo{ssrc: d.ssrc, ntp: ntpTime(wall), rtp: rtp}, uint32(d.packets), d.octets)
+}
+
+// In: reports of both kinds, and what receivers ask for.
+
+// handleRTCP takes one decrypted compound.
+func (sh *shard) handleRTCP(now dataplane.Instant, t *transport, compound []byte) {
+	sh.controlled(now, t.endpoint, &t.transportTracks, t.media, compound)
+}
+
+// controlled is handleRTCP without a transport.
+func (sh *shard) controlled(now dataplane.Instant, e *endpoint, tt *transportTracks, media []Medium, compound []byte) {
+	for {
+		p, rest, ok := nextRTCP(compound)
+		if !ok {
+			return
+		}
+		compound = rest
+		switch p.kind {
+		case rtcpSR:
+			if info, ok := p.senderInfo(); ok {
+				e.senderReported(now, tt, info)
+			}
+			e.receptionReported(now, tt, media, &p)
+		case rtcpRR:
+			e.receptionReported(now, tt, media, &p)
+		case rtcpRTPFB:
+			e.nacked(now, media, &p)
+		case rtcpPSFB:
+			e.pictureLost(now, media, &p)
+		case rtcpBye:
+			e.saidBye(now, tt, &p)
+		}
+	}
+}
+
+// senderReported takes the sender's own clock, and what it says about one of its streams.
+func (e *endpoint) senderReported(now dataplane.Instant, tt *transportTracks, info senderInfo) {
+	entry := tt.find(info.ssrc)
+	if entry == nil || entry.rtx || info.ntp == 0 {
+		return
+	}
+	u := entry.track
+	u.ntp, u.ntpAt, u.rtp, u.reported = info.ntp, now, info.rtp, true
+	e.senderTime.update(unixTime(info.ntp), e.sh.wallTime(now))
+}
+
+// clock returns when the track's last sender report was made, by the router's clock.
+func (u *upTrack) clock() (wall int64, rtp uint32, ok bool) {
+	return unixTime(u.ntp) + u.e.senderTime.offset, u.rtp, u.reported
+}
+
+// downTrackOf returns the slot with an SSRC, its own or its RTX stream's.
+func (e *endpoint) downTrackOf(media []Medium, ssrc uint32) *downTrack {
+	for _, m := range media {
+		for _, d := range e.slots[m] {
+			if d.ssrc == ssrc || d.rtxSSRC == ssrc && ssrc != 0 {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// receptionReported takes what the receiver says about its slots.
+func (e *endpoint) receptionReported(now dataplane.Instant, tt *transportTracks, media []Medium, p *rtcpPacket) {
+	var r report
+	for blocks := p.reports(); len(blocks) > 0; blocks = blocks[reportBlock:] {
+		r.read(blocks)
+		d := e.downTrackOf(media, r.ssrc)
+		if d == nil || d.ssrc != r.ssrc {
+			continue
+		}
+		d.stats.Lost = uint64(max(r.lost, 0))
+		d.stats.Jitter = time.Duration(r.jitter) * time.Second / time.Duration(d.kind.ClockRate())
+		if !r.haveLastSR {
+			continue
+		}
+		// RFC 3550, section 6.4.1: now - DLSR - LSR, in 1/65536 s. Half of the range is negative, which clock granularity explains.
+		units := int32(uint32(ntpTime(e.sh.wallTime(now))>>16) - r.sinceSR - r.lastSR)
+		roundTrip := time.Duration(max(units, 1)) * time.Second >> 16
+		if roundTrip < 10*time.Second {
+			d.stats.RoundTrip, tt.roundTrip = roundTrip, roundTrip
+		}
+	}
+}
+
+// nacked sends again what the receiver misses.
+func (e *endpoint) nacked(now dataplane.Instant, media []Medium, p *rtcpPacket) {
+	ssrc, ok := p.mediaSSRC()
+	if !ok {
+		return
+	}
+	d := e.downTrackOf(media, ssrc)
+	if d == nil || d.ssrc != ssrc {
+		return
+	}
+	for fci := p.nacks(); len(fci) > 0; fci = fci[4:] {
+		pid, blp := binary.BigEndian.Uint16(fci), binary.BigEndian.Uint16(fci[2:])
+		d.resend(now, pid)
+		for i := uint16(1); blp != 0; i, blp = i+1, blp>>1 {
+			if blp&1 != 0 {
+				d.resend(now, pid+i)
+			}
+		}
+	}
+}
+
+// pictureLost passes keyframe requests on, and notes what the receiver thinks it can take.
+func (e *endpoint) pictureLost(now dataplane.Instant, media []Medium, p *rtcpPacket) {
+	if rate, ok := p.remb(); ok {
+		e.budget.estimate = rate
+		return
+	}
+	for fci := p.firs(); len(fci) > 0; fci = fci[8:] {
+		e.wantsKeyframe(now, media, binary.BigEndian.Uint32(fci))
+	}
+	if ssrc, ok := p.mediaSSRC(); ok && p.count == fmtPLI {
+		e.wantsKeyframe(now, media, ssrc)
+	}
+}
+
+func (e *endpoint) wantsKeyframe(now dataplane.Instant, media []Medium, ssrc uint32) {
+	d := e.downTrackOf(media, ssrc)
+	if d == nil {
+		return
+	}
+	d.stats.Keyframes++
+	if d.wanted != nil {
+		d.wanted.requestKeyframe(now)
+	}
+}
+
+// saidBye takes a stream that its sender has ended for silent, without waiting.
+func (e *endpoint) saidBye(now dataplane.Instant, tt *transportTracks, p *rtcpPacket) {
+	for b := p.body[:min(len(p.body), 4*int(p.count))]; len(b) >= 4; b = b[4:] {
+		if entry := tt.find(binary.BigEndian.Uint32(b)); entry != nil && !entry.rtx && entry.track.src != nil {
+			entry.track.src.setLive(now, false)
+		}
+	}
+}
+
+// senderTime is the difference between an endpoint's clock and the router's, the same for all that the endpoint sends, so that its voice
+// and its picture stay together.
+type senderTime struct {
+	offset int64 // to be added to the endpoint's, nanoseconds
+	at     int64
+	known  bool
+}
+
+// maxDrift is how fast the difference may follow a clock that is slow against ours, in parts of a million.
+const maxDrift = 200
+
+// update takes a report: made at sent by the endpoint's clock, arrived at wall. The path only adds to the difference, so the smallest
+// counts; a larger one is followed as slowly as clocks drift, or at once when the endpoint's clock was set.
+func (s *senderTime) update(sent, wall int64) {
+	offset := wall - sent
+	elapsed := wall - s.at
+	s.at = wall
+	if !s.known || offset < s.offset || offset-s.offset > int64(10*time.Second) {
+		s.offset, s.known = offset, true
+		return
+	}
+	s.offset += min(offset-s.offset, elapsed/1_000_000*maxDrift)
+}
+
+// ntpEpoch is 1970 in seconds since 1900.
+const ntpEpoch = 2_208_988_800
+
+// ntpTime returns Unix nanoseconds in the 32.32 format of RFC 5905, era 0 or whichever wraps into it.
+func ntpTime(unix int64) uint64 {
+	seconds, nanos := unix/1e9, unix%1e9
+	return uint64(seconds+ntpEpoch)<<32 | uint64(nanos)<<32/1e9
+}
+
+// unixTime is the inverse of ntpTime; whole values of a clock that never was set give times around 1900.
+func unixTime(ntp uint64) int64 {
+	return (int64(ntp>>32)-ntpEpoch)*1e9 + int64((ntp&0xffffffff)*1e9>>32)
+}

@@ -1,0 +1,108 @@
+package mmr
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
+)
+
+// tracks is the forwarding half of an endpoint, embedded in it: what it sends, what it is sent.
+type tracks struct {
+	up    [NumMedia]*upTrack     // nil for media that it does not send
+	slots [NumMedia][]*downTrack // receive slots, by index
+
+	views      []View // what it asked to see; nil: it has not asked
+	changed    bool   // SlotsChanged is due
+	switches   uint64
+	budget     budget
+	repeats    bucket
+	reporter   uint32 // SSRC of what is sent about its own streams
+	senderTime senderTime
+	nextReport dataplane.Instant
+}
+
+// newEndpointTracks makes the tracks that the configuration asks for, with the SSRCs that the offer announces.
+func newEndpointTracks(cfg EndpointConfig) tracks {
+	var t tracks
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, see its documentation
+	t.reporter = binary.BigEndian.Uint32(b[:]) | 1
+	counts := [NumMedia]int{Audio: AudioSlots, Video: cfg.VideoSlots, Content: ContentSlots}
+	for m := Medium(0); int(m) < NumMedia; m++ {
+		if cfg.Send[m] {
+			t.up[m] = &upTrack{medium: m, kind: codec.VP8}
+			if m == Audio {
+				t.up[m].kind = codec.Opus
+			}
+		}
+		for i := range counts[m] {
+			t.slots[m] = append(t.slots[m], newDownTrack(m, i))
+		}
+	}
+	return t
+}
+
+// attach tells the tracks whose they are.
+func (t *tracks) attach(e *endpoint) {
+	for m := range t.up {
+		if t.up[m] != nil {
+			t.up[m].e = e
+		}
+		for _, d := range t.slots[m] {
+			d.e = e
+		}
+	}
+}
+
+// answered is what forwarding needs of an answer, one entry for each section of the offer that the client accepted.
+type answered struct {
+	Medium Medium
+	Up     bool // "<medium>-up", else receive slot Slot
+	Slot   int
+	// SSRC and RTXSSRC are what the client says that it sends with, 0 unknown.
+	SSRC, RTXSSRC uint32
+	// PayloadType and RTXPayloadType are the accepted ones; RTXPayloadType is 0 when the client refused RTX.
+	PayloadType, RTXPayloadType uint8
+	// NACK tells that the client takes part in retransmission (a=rtcp-fb nack).
+	NACK bool
+}
+
+// trackStats fills in media, slots and switches.
+func (e *endpoint) trackStats(s *EndpointStats) {
+	s.Switches = e.switches
+	s.Slots = e.slotList()
+	for m := range s.Media {
+		ms := &s.Media[m]
+		ms.Medium = Medium(m)
+		if u := e.up[m]; u != nil {
+			ms.Up = u.directionStats()
+		}
+		for _, d := range e.slots[m] {
+			ms.Down.Packets += d.packets
+			ms.Down.Bytes += d.bytes
+			ms.Down.Lost += d.stats.Lost
+			ms.Down.NACKs += d.stats.NACKs
+			ms.Down.Resent += d.stats.Resent
+			ms.Down.Keyframes += d.stats.Keyframes
+			ms.Down.Jitter = max(ms.Down.Jitter, d.stats.Jitter)
+			ms.Down.RoundTrip = max(ms.Down.RoundTrip, d.stats.RoundTrip)
+		}
+	}
+}
+
+func (u *upTrack) directionStats() DirectionStats {
+	n := u.past
+	if u.rx != nil {
+		n = addStats(n, u.rx.Stats())
+	}
+	s := DirectionStats{
+		Packets: u.packets, Bytes: u.bytes, Lost: n.Lost - min(n.Lost, n.Repaired), NACKs: n.Asked, Resent: n.Repaired,
+		Keyframes: u.keyframes, Jitter: n.Jitter,
+	}
+	if t := u.e.transports[u.medium]; t != nil {
+		s.RoundTrip = t.roundTrip
+	}
+	return s
+}

@@ -1,0 +1,360 @@
+package mmr
+
+import (
+	"time"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
+	"meetzone/mmr/internal/nack"
+	"meetzone/mmr/internal/packet"
+	"meetzone/mmr/internal/twcc"
+)
+
+// Ids of the header extensions, the same in every offer.
+const (
+	extAudioLevel        = 1 // RFC 6464
+	extAbsSendTime       = 2
+	extTransportSequence = 3 // draft-holmer-rmcat-transport-wide-cc-extensions-01
+	extMID               = 4 // RFC 9143
+	extRID               = 5 // RFC 8852
+	extRepairedRID       = 6
+)
+
+// upTrack is what an endpoint sends of one medium: what arrives on its SSRC, repaired by retransmissions on another one.
+type upTrack struct {
+	e      *endpoint
+	medium Medium
+	kind   codec.Kind
+
+	ssrc, rtxSSRC uint32 // 0 unknown
+	pt, rtxPT     uint8
+	nack          bool // the sender retransmits
+	accepted      bool
+	learned       dataplane.Instant // when ssrc was last learnt from a packet
+
+	rx      *nack.Receiver
+	src     *source // nil before the first answer and after the end
+	muted   bool
+	waiting bool // in shard.gaps
+
+	ntp      uint64 // of the last sender report, and when it came
+	ntpAt    dataplane.Instant
+	rtp      uint32
+	reported bool
+
+	packets, bytes uint64
+	keyframes      uint64 // requests
+	past           nack.Stats
+}
+
+// transportTracks is the forwarding half of a transport, embedded in it. It finds the track of an incoming SSRC and collects feedback.
+type transportTracks struct {
+	ssrcs     [maxSSRCs]ssrcEntry
+	bound     int
+	recorder  *twcc.Recorder
+	roundTrip time.Duration // as the reports of the peer say, 0 unknown
+	nextREMB  dataplane.Instant
+}
+
+// maxSSRCs bounds what one transport may bring: three media with RTX, and some that were replaced.
+const maxSSRCs = 12
+
+type ssrcEntry struct {
+	ssrc  uint32
+	rtx   bool
+	track *upTrack
+}
+
+// find returns the entry of an SSRC.
+func (tt *transportTracks) find(ssrc uint32) *ssrcEntry {
+	for i := range tt.ssrcs[:tt.bound] {
+		if tt.ssrcs[i].ssrc == ssrc {
+			return &tt.ssrcs[i]
+		}
+	}
+	return nil
+}
+
+// bind enters an SSRC; when the table is full the oldest entry goes.
+func (tt *transportTracks) bind(ssrc uint32, u *upTrack, rtx bool) *ssrcEntry {
+	e := tt.find(ssrc)
+	if e == nil {
+		if tt.bound == maxSSRCs {
+			copy(tt.ssrcs[:], tt.ssrcs[1:])
+			tt.bound--
+		}
+		e = &tt.ssrcs[tt.bound]
+		tt.bound++
+	}
+	*e = ssrcEntry{ssrc: ssrc, rtx: rtx, track: u}
+	return e
+}
+
+// forget removes the entries of a track.
+func (tt *transportTracks) forget(u *upTrack) {
+	kept := tt.ssrcs[:0]
+	for _, e := range tt.ssrcs[:tt.bound] {
+		if e.track != u {
+			kept = append(kept, e)
+		}
+	}
+	tt.bound = len(kept)
+}
+
+// extensions is what a packet's header extension says that a router wants to know.
+type extensions struct {
+	level        uint8 // noLevel without
+	transportSeq uint16
+	hasSeq       bool
+	mid          []byte
+}
+
+func readExtensions(pkt []byte, h *packet.Header) (x extensions) {
+	x.level = noLevel
+	for e := h.Elements(pkt); ; {
+		id, value, ok := e.Next()
+		if !ok {
+			return x
+		}
+		switch id {
+		case extAudioLevel:
+			if level, voice, ok := packet.AudioLevel(value); ok {
+				x.level = min(level, 126) // 127 with the voice flag would be noLevel
+				if voice {
+					x.level |= voiceFlag
+				}
+			}
+		case extTransportSequence:
+			x.transportSeq, x.hasSeq = packet.TransportSequence(value)
+		case extMID:
+			x.mid = value
+		}
+	}
+}
+
+// handleRTP takes one decrypted packet, header intact. pkt is valid only during the call and may be changed in place.
+func (sh *shard) handleRTP(now dataplane.Instant, t *transport, pkt []byte, tos uint8) {
+	sh.arrived(now, t.endpoint, &t.transportTracks, t.media, pkt)
+}
+
+// arrived is handleRTP without a transport.
+func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks, media []Medium, pkt []byte) {
+	h, err := packet.Parse(pkt)
+	if err != nil {
+		return
+	}
+	if !sh.busy {
+		sh.busy = true
+		sh.every = feedbackEvery
+		sh.nextTick = min(sh.nextTick, now+feedbackEvery/tickPhases)
+		sh.wake(sh.nextTick)
+	}
+	x := readExtensions(pkt, &h)
+	if x.hasSeq {
+		if tt.recorder == nil {
+			tt.recorder = twcc.New()
+		}
+		tt.recorder.Record(x.transportSeq, time.Duration(now))
+	}
+	entry := tt.find(h.SSRC)
+	if entry == nil {
+		if entry = e.learn(now, tt, media, &h, &x); entry == nil {
+			return
+		}
+	}
+	if entry.rtx {
+		entry.track.takeRTX(now, pkt, &h, x.level)
+		return
+	}
+	entry.track.take(now, pkt, &h, x.level)
+}
+
+// learn finds the track of an SSRC that no answer named: by MID, or by payload type where only one track can be meant.
+func (e *endpoint) learn(now dataplane.Instant, tt *transportTracks, media []Medium, h *packet.Header, x *extensions) *ssrcEntry {
+	var u *upTrack
+	for _, m := range media {
+		c := e.up[m]
+		if c == nil || !c.accepted || (h.PayloadType != c.pt && (h.PayloadType != c.rtxPT || c.rtxPT == 0)) {
+			continue
+		}
+		if len(x.mid) > 0 && string(x.mid) != c.mid() {
+			continue
+		}
+		if u != nil {
+			return nil // ambiguous
+		}
+		u = c
+	}
+	if u == nil {
+		return nil
+	}
+	if h.PayloadType != u.pt {
+		u.rtxSSRC = h.SSRC
+		return tt.bind(h.SSRC, u, true)
+	}
+	if u.ssrc != 0 && now-u.learned < relearnEvery {
+		return nil // two streams cannot take turns
+	}
+	u.learned = now
+	tt.forget(u) // what comes late of the stream before must not be counted into this one
+	u.rtxSSRC = 0
+	u.start(now, h.SSRC)
+	return tt.bind(h.SSRC, u, false)
+}
+
+// relearnEvery is the least time between two changes of a track's SSRC.
+const relearnEvery = dataplane.Instant(time.Second)
+
+func (u *upTrack) mid() string { return u.medium.String() + upMid }
+
+// start begins with a new SSRC: nothing of the stream before can be continued.
+func (u *upTrack) start(now dataplane.Instant, ssrc uint32) {
+	u.keepStats()
+	u.ssrc = ssrc
+	u.reported = false
+	u.rx = nack.NewReceiver(nack.Config{ClockRate: u.kind.ClockRate()})
+	u.src = u.e.sh.newSource(now, u.e.sh.originOf(u.e.id), u.medium, u.kind, u)
+}
+
+// end takes what the track sent out of all slots.
+func (u *upTrack) end(now dataplane.Instant) {
+	if u.src != nil {
+		u.src.end(now)
+		u.src = nil
+	}
+	u.accepted = false
+}
+
+// keepStats adds the counters of the receiver that is about to be replaced.
+func (u *upTrack) keepStats() {
+	if u.rx != nil {
+		u.past = addStats(u.past, u.rx.Stats())
+	}
+}
+
+func addStats(a, b nack.Stats) nack.Stats {
+	b.Received += a.Received
+	b.Lost += a.Lost
+	b.Repaired += a.Repaired
+	b.Duplicates += a.Duplicates
+	b.Asked += a.Asked
+	b.GivenUp += a.GivenUp
+	return b
+}
+
+// take enters a packet of the track's own SSRC.
+func (u *upTrack) take(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
+	u.packets++
+	u.bytes += uint64(len(pkt))
+	if u.src == nil || h.PayloadType != u.pt {
+		return
+	}
+	seq, was := u.rx.Insert(h.SequenceNumber, h.Timestamp, time.Duration(now))
+	if !was.Usable() || u.muted {
+		return
+	}
+	if was == nack.Gap {
+		u.noteGap()
+	}
+	u.src.take(now, seq, h, pkt, level)
+}
+
+// takeRTX unpacks a retransmission, RFC 4588.
+func (u *upTrack) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
+	if u.src == nil || h.PayloadType != u.rtxPT {
+		return
+	}
+	original, oh, err := packet.Restore(pkt, h, u.ssrc, u.pt)
+	if err != nil {
+		return // padding that probes the path
+	}
+	u.bytes += uint64(len(original))
+	seq, was := u.rx.Repaired(oh.SequenceNumber)
+	if !was.Usable() || u.muted {
+		return
+	}
+	u.src.take(now, seq, &oh, original, level)
+}
+
+// noteGap has what is missing asked for at the end of the batch, when what was only reordered has come.
+func (u *upTrack) noteGap() {
+	if u.nack && !u.waiting {
+		u.waiting = true
+		u.e.sh.gaps = append(u.e.sh.gaps, u)
+	}
+}
+
+// setMuted drops at entry what the endpoint sends of a medium.
+func (e *endpoint) setMuted(now dataplane.Instant, m Medium, muted bool) {
+	u := e.up[m]
+	if u == nil || u.muted == muted {
+		return
+	}
+	u.muted = muted
+	if muted && u.src != nil {
+		u.src.setLive(now, false)
+		for _, d := range u.src.down {
+			d.restart(now) // what comes after the pause refers to pictures that were dropped
+		}
+	}
+}
+
+// applyAnswer takes what the client accepted. Slots that are not in the list are not sent to.
+func (e *endpoint) applyAnswer(now dataplane.Instant, sections []answered) {
+	var slots [NumMedia][MaxVideoSlots]bool
+	var ups [NumMedia]bool
+	for _, a := range sections {
+		switch {
+		case int(a.Medium) >= NumMedia:
+		case a.Up && e.up[a.Medium] != nil:
+			ups[a.Medium] = true
+			e.up[a.Medium].accept(now, &a)
+		case !a.Up && a.Slot >= 0 && a.Slot < len(e.slots[a.Medium]):
+			slots[a.Medium][a.Slot] = true
+			e.slots[a.Medium][a.Slot].accept(&a)
+		}
+	}
+	for m, u := range e.up {
+		if u != nil && !ups[m] {
+			u.end(now)
+		}
+		for i, d := range e.slots[m] {
+			if !slots[m][i] {
+				d.accepted = false
+			}
+			d.restart(now)
+		}
+	}
+	e.sh.touchAll()
+	e.sh.wake(now)
+}
+
+// accept takes the answer to the track's section.
+func (u *upTrack) accept(now dataplane.Instant, a *answered) {
+	u.pt, u.rtxPT, u.nack, u.accepted = a.PayloadType, a.RTXPayloadType, a.NACK, true
+	t := u.e.transports[u.medium]
+	if t == nil {
+		return
+	}
+	u.bindTo(now, &t.transportTracks, a)
+}
+
+func (u *upTrack) bindTo(now dataplane.Instant, tt *transportTracks, a *answered) {
+	known := u.src != nil && tt.find(u.ssrc) != nil && tt.find(u.ssrc).track == u
+	if a.SSRC == 0 {
+		if !known {
+			u.ssrc, u.rtxSSRC, u.learned = 0, 0, 0 // on this transport it is still to be learnt
+		}
+		return
+	}
+	if known && u.ssrc == a.SSRC {
+		return
+	}
+	tt.forget(u)
+	u.start(now, a.SSRC)
+	tt.bind(a.SSRC, u, false)
+	if a.RTXSSRC != 0 {
+		u.rtxSSRC = a.RTXSSRC
+		tt.bind(a.RTXSSRC, u, true)
+	}
+}
