@@ -1,0 +1,110 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"meetzone/zonectl/wire"
+)
+
+// errNotZone says that a server answers, but not as a zone does.
+var errNotZone = errors.New("not a meeting zone")
+
+// Error is what a person is told when a meeting cannot be joined or a session has ended.
+type Error struct {
+	Stage  Stage
+	Text   string // one sentence
+	Advice string // one sentence: what to do; may be empty
+	Err    error  // for the log
+}
+
+// Error returns the sentences.
+func (e *Error) Error() string { return strings.TrimSpace(e.Text + " " + e.Advice) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// UntrustedError says that a server's certificate is not signed by an authority that is trusted, or is not for the name that was asked.
+type UntrustedError struct {
+	Host        string
+	Fingerprint string // SHA-256 of the certificate, as the box prints it
+	Err         error
+}
+
+// Error says what is wrong with the certificate, and which one it is.
+func (e *UntrustedError) Error() string {
+	return fmt.Sprintf("certificate of %s (SHA-256 %s): %v", e.Host, e.Fingerprint, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UntrustedError) Unwrap() error { return e.Err }
+
+// Fingerprint returns the SHA-256 fingerprint of a certificate in the usual notation.
+func Fingerprint(certificate *x509.Certificate) string {
+	sum := sha256.Sum256(certificate.Raw)
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(pairs, ":")
+}
+
+// explain turns an error of a stage into sentences for a person.
+func explain(stage Stage, host string, err error) error {
+	var said *wire.Error
+	var told *Error
+	var verification *tls.CertificateVerificationError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &told):
+		return err
+	case errors.As(err, &said):
+		return &Error{Stage: stage, Text: said.Text, Advice: said.Advice, Err: err}
+	case errors.As(err, &verification):
+		return untrusted(stage, host, verification)
+	case errors.As(err, &dns):
+		return &Error{Stage: stage, Text: fmt.Sprintf("The name %s is not known here.", dns.Name),
+			Advice: "Check the address, or whether this computer uses the right DNS server.", Err: err}
+	case errors.Is(err, errNotZone):
+		return &Error{Stage: stage, Text: fmt.Sprintf("%s is not a meeting zone, or not one of this version.", host), Advice: "Check the address.", Err: err}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &Error{Stage: stage, Text: fmt.Sprintf("Nothing listens at %s.", host), Advice: "Check host and port, and whether the zone runs.", Err: err}
+	case errors.Is(err, context.Canceled):
+		return &Error{Stage: stage, Text: "Joining was given up.", Err: err}
+	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
+		return &Error{Stage: stage, Text: fmt.Sprintf("%s does not answer.", host), Advice: lateAdvice(stage), Err: err}
+	}
+	return &Error{Stage: stage, Text: fmt.Sprintf("The stage %q did not succeed with %s: %v.", stage, host, err), Err: err}
+}
+
+// untrusted names the certificate that was refused, so that it can be compared with what the box shows.
+func untrusted(stage Stage, host string, verification *tls.CertificateVerificationError) error {
+	cause := &UntrustedError{Host: host, Err: verification.Err}
+	if len(verification.UnverifiedCertificates) > 0 {
+		cause.Fingerprint = Fingerprint(verification.UnverifiedCertificates[0])
+	}
+	return &Error{Stage: stage, Text: fmt.Sprintf("The certificate of %s is not trusted (%v); its SHA-256 fingerprint is %s.",
+		host, verification.Err, cause.Fingerprint),
+		Advice: "Compare the fingerprint with the one that the box shows, and trust the authority that issued it.", Err: cause}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func lateAdvice(stage Stage) string {
+	if stage == StageMedia {
+		return "A firewall may keep UDP 8801 from passing: ask the network's administrator to open it towards the box."
+	}
+	return "Check the address, and whether a firewall keeps TCP 443 from passing."
+}

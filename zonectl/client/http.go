@@ -1,0 +1,101 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"meetzone/dscp"
+	"meetzone/zonectl/wire"
+)
+
+// maxAnswer bounds what is read of an HTTP answer.
+const maxAnswer = 1 << 20
+
+// web is the HTTP half of the client. Its connections are marked as signalling. It speaks HTTP/1.1, which the control channel needs anyway.
+type web struct{ client *http.Client }
+
+func newWeb(cfg Config, marks dscp.Marks) *web {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: markControl(marks[dscp.Signalling])}
+	return &web{client: &http.Client{Transport: &http.Transport{
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, InsecureSkipVerify: cfg.Insecure, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 5 * time.Second,
+		IdleConnTimeout:     30 * time.Second,
+		MaxIdleConnsPerHost: 2,
+	}}}
+}
+
+// close gives up the connections that are kept open.
+func (w *web) close() { w.client.CloseIdleConnections() }
+
+// post sends a request and decodes the answer into out.
+func (w *web) post(ctx context.Context, base, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return w.do(request, out)
+}
+
+// get asks for a resource and decodes the answer into out.
+func (w *web) get(ctx context.Context, base, path string, out any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	return w.do(request, out)
+}
+
+// do returns a *wire.Error when the server says why not.
+func (w *web) do(request *http.Request, out any) error {
+	response, err := w.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if response.StatusCode/100 != 2 {
+		var said wire.Error
+		if json.Unmarshal(body, &said) == nil && said.Text != "" {
+			return &said
+		}
+		return fmt.Errorf("%s answers %s: %w", request.URL.Host, response.Status, errNotZone)
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("%s answers with something else: %w", request.URL.Host, errNotZone)
+	}
+	return nil
+}
+
+// Start starts a meeting, where the zone's policy permits it to anyone on the network. Of the configuration it uses what says how to reach the zone.
+func Start(ctx context.Context, cfg Config, request wire.StartRequest) (wire.Started, error) {
+	cfg = cfg.withDefaults()
+	base, _, err := cfg.target()
+	if err != nil {
+		return wire.Started{}, &Error{Text: err.Error() + ".", Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
+	defer cancel()
+	w := newWeb(cfg, cfg.marks())
+	defer w.close()
+	var started wire.Started
+	if err := w.post(ctx, base, wire.PathStart, request, &started); err != nil {
+		return wire.Started{}, explain(StageLookup, hostOf(base), err)
+	}
+	return started, nil
+}

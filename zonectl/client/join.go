@@ -1,0 +1,222 @@
+package client
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"meetzone/zonectl/wire"
+)
+
+// Join takes a client into a meeting. The stages, in the order of the functions below:
+//
+//  1. lookup: the meeting's number becomes a package of zones and a join token.
+//  2. zone: every controller is tested at once, the best one picked.
+//  3. router: the controller names a router; the control channel to it is opened, hello is answered by welcome.
+//  4. media: the router's offer is answered, and every medium's transport connects.
+//
+// The context bounds joining, not the session. A session that is returned must be closed.
+func Join(ctx context.Context, cfg Config) (*Session, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, &Error{Text: "Something is wrong with what was asked for: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ".", Err: err}
+	}
+	s, err := newSession(cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.JoinTimeout)
+	defer cancel()
+	first, err := s.connect(ctx)
+	if err != nil {
+		s.web.close()
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go s.run(life, first)
+	if err := s.stage(StageMedia, s.route.Router, func() (string, error) { return s.awaitMedia(ctx) }); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newSession(cfg Config) (*Session, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	certificate, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	s := &Session{cfg: cfg, log: cfg.Logger, marks: cfg.marks(), certificate: *certificate, changes: make(chan peerChange, 16),
+		commands: make(chan wire.Message, 16), ready: make(chan struct{}), done: make(chan struct{}),
+		slots: make(map[string]*slot), stages: make(map[Stage]time.Duration)}
+	s.web = newWeb(cfg, s.marks)
+	for _, medium := range cfg.Send {
+		s.senders[mediumIndex(medium)] = newSender(medium)
+	}
+	return s, nil
+}
+
+// stage tells of a stage, does it, and keeps how long it took.
+func (s *Session) stage(stage Stage, host string, do func() (detail string, err error)) error {
+	s.cfg.Progress(Progress{Stage: stage, Detail: host})
+	start := time.Now()
+	detail, err := do()
+	took := time.Since(start)
+	if err != nil {
+		return explain(stage, host, err)
+	}
+	s.mu.Lock()
+	s.stages[stage] = took
+	s.mu.Unlock()
+	s.cfg.Progress(Progress{Stage: stage, Done: true, Took: took, Detail: detail})
+	return nil
+}
+
+// connect does the stages up to the control channel.
+func (s *Session) connect(ctx context.Context) (*channel, error) {
+	base, number, err := s.cfg.target()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stage(StageLookup, hostOf(base), func() (string, error) { return s.lookUp(ctx, base, number) }); err != nil {
+		return nil, err
+	}
+	if err := s.stage(StageZone, hostOf(base), func() (string, error) { return s.chooseZone(ctx) }); err != nil {
+		return nil, err
+	}
+	if err := s.stage(StageRouter, hostOf(s.zone.Controller), func() (string, error) { return s.chooseRouter(ctx) }); err != nil {
+		return nil, err
+	}
+	var first *channel
+	err = s.stage(StageControl, hostOf(s.route.Control), func() (detail string, err error) {
+		first, err = s.greet(ctx, nil)
+		return "session as " + string(s.Welcome().Role), err
+	})
+	return first, err
+}
+
+// lookUp is stage 1.
+func (s *Session) lookUp(ctx context.Context, base, number string) (string, error) {
+	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
+	if err := s.web.post(ctx, base, wire.PathLookup, request, &s.lookup); err != nil {
+		return "", err
+	}
+	title := s.lookup.Meeting.Title
+	if title == "" {
+		title = "meeting " + s.lookup.Meeting.Number
+	}
+	return fmt.Sprintf("%s, %d zones", title, len(s.lookup.Zones)), nil
+}
+
+// chooseZone is stage 2.
+func (s *Session) chooseZone(ctx context.Context) (string, error) {
+	picked, err := s.web.selectZone(ctx, s.lookup.Zones)
+	if err != nil {
+		return "", err
+	}
+	s.zone = picked
+	return fmt.Sprintf("zone %s, controller %s, round trip %.1f ms", picked.Zone.ID, hostOf(picked.Controller), milliseconds(picked.RoundTrip)), nil
+}
+
+// chooseRouter is the first half of stage 3.
+func (s *Session) chooseRouter(ctx context.Context) (string, error) {
+	err := s.web.post(ctx, s.zone.Controller, wire.PathRoute, wire.RouteRequest{Token: s.lookup.Token}, &s.route)
+	if err == nil && !strings.HasPrefix(s.route.Control, "wss://") {
+		err = fmt.Errorf("control channel at %q: %w", s.route.Control, errNotZone)
+	}
+	return "router " + s.route.Router, err
+}
+
+// greet is the second half of stage 3: it opens the control channel and says hello, for a new session or to resume one.
+func (s *Session) greet(ctx context.Context, resume *wire.Resume) (*channel, error) {
+	opened, err := s.web.openChannel(ctx, s.route.Control)
+	if err != nil {
+		return nil, err
+	}
+	hello := wire.Hello{MinVersion: wire.MinVersion, MaxVersion: wire.MaxVersion, Client: s.cfg.Software, Token: s.lookup.Token, Name: s.cfg.Name,
+		Send: s.cfg.Send, VideoSlots: s.cfg.VideoSlots, Resume: resume}
+	if err := opened.send(ctx, hello); err != nil {
+		opened.drop()
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	message, err := opened.receive(ctx)
+	if err == nil {
+		err = s.welcomed(message)
+	}
+	if err != nil {
+		opened.drop()
+		return nil, err
+	}
+	return opened, nil
+}
+
+// welcomed takes the answer to hello.
+func (s *Session) welcomed(message wire.Message) error {
+	switch message := message.(type) {
+	case wire.Welcome:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.welcome = message
+		return nil
+	case wire.Bye:
+		return &message.Error
+	case wire.Failure:
+		return &message.Error
+	}
+	return fmt.Errorf("%w: %s instead of a welcome", errNotZone, message.Type())
+}
+
+// awaitMedia is stage 4, which run does.
+func (s *Session) awaitMedia(ctx context.Context) (string, error) {
+	select {
+	case <-s.ready:
+		return s.describeMedia(), nil
+	case <-s.done:
+		return "", s.Err()
+	case <-ctx.Done():
+		if missing := s.missingMedia(); len(missing) > 0 && !errors.Is(ctx.Err(), context.Canceled) {
+			return "", &Error{Stage: StageMedia, Text: fmt.Sprintf("No way to the router was found for %s.", strings.Join(missing, ", ")),
+				Advice: lateAdvice(StageMedia), Err: ctx.Err()}
+		}
+		return "", ctx.Err()
+	}
+}
+
+// describeMedia says how each medium travels.
+func (s *Session) describeMedia() string {
+	var parts []string
+	for _, m := range s.Stats().Media {
+		if m.Remote != "" {
+			parts = append(parts, fmt.Sprintf("%s %s %s → %s", m.Medium, m.Rung, m.Local, m.Remote))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// missingMedia are the media that have no transport.
+func (s *Session) missingMedia() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var missing []string
+	for i, medium := range wire.Media {
+		if !s.connected[i] && (s.peers[i] != nil || s.generation == 0) {
+			missing = append(missing, string(medium))
+		}
+	}
+	return missing
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

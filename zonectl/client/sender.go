@@ -1,0 +1,169 @@
+package client
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"meetzone/zonectl/client/media"
+	"meetzone/zonectl/wire"
+)
+
+// audioLevelURI is the header extension of RFC 6464.
+const audioLevelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+
+// Sender takes the frames of one medium. It outlives the PeerConnections that carry them: sequence and time go on over a fresh one.
+type Sender struct {
+	medium    wire.Medium
+	sent      atomic.Uint64 // packets
+	farLost   atomic.Int64  // packets that the router says it never got
+	muted     atomic.Bool   // by the client itself
+	hostMuted atomic.Bool
+	level     atomic.Uint32 // -dBov, 127 is silence
+	finished  atomic.Bool
+
+	// mu guards what follows: Send uses the binding that pion's goroutines make and take away.
+	mu         sync.Mutex
+	binding    *binding
+	sequence   uint16
+	stampBase  uint32
+	packet     rtp.Header
+	packetizer media.VP8Packetizer
+}
+
+// binding is the PeerConnection that carries the medium at present.
+type binding struct {
+	id        string
+	ssrc      uint32
+	payload   uint8
+	levelID   uint8 // header extension, 0 if the router does not want it
+	write     webrtc.TrackLocalWriter
+	clockRate uint32
+}
+
+var _ webrtc.TrackLocal = (*Sender)(nil)
+
+// speechLevel is what is claimed of audio that is not silent: nothing here decodes it.
+const speechLevel = 30
+
+func newSender(medium wire.Medium) *Sender {
+	s := &Sender{medium: medium, sequence: uint16(rand.Uint32()), stampBase: rand.Uint32()}
+	s.level.Store(speechLevel)
+	return s
+}
+
+// Medium says what is sent.
+func (s *Sender) Medium() wire.Medium { return s.medium }
+
+// SetLevel sets the level that audio packets claim to have, in -dBov, 0 to 127. Short packets, which encoders make of silence, always claim silence.
+func (s *Sender) SetLevel(level uint8) { s.level.Store(uint32(min(level, 127))) }
+
+// Send sends an encoded frame: a whole VP8 frame or an Opus packet. at is the time of the frame on the medium's clock. While nothing carries the medium
+// the frame is dropped without an error; after the session has ended the error is net.ErrClosed.
+func (s *Sender) Send(frame []byte, at time.Duration) error {
+	if s.finished.Load() {
+		return net.ErrClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.binding
+	if b == nil || s.muted.Load() || s.hostMuted.Load() || len(frame) == 0 {
+		return nil
+	}
+	stamp := s.stampBase + uint32(at.Seconds()*float64(b.clockRate))
+	if s.medium == wire.Audio {
+		s.write(frame, stamp, false)
+		return nil
+	}
+	return s.packetizer.Packetize(frame, func(payload []byte, last bool) error {
+		s.write(payload, stamp, last)
+		return nil
+	})
+}
+
+// write sends one packet. An error means that the transport is not there yet or not any more; what it would have carried is lost like any packet.
+func (s *Sender) write(payload []byte, stamp uint32, marker bool) {
+	b := s.binding
+	header := &s.packet
+	*header = rtp.Header{Version: 2, Marker: marker, PayloadType: b.payload, SequenceNumber: s.sequence, Timestamp: stamp, SSRC: b.ssrc,
+		Extensions: header.Extensions[:0]}
+	if b.levelID != 0 {
+		level := uint8(s.level.Load()) | 0x80 // voice
+		if len(payload) <= 8 {
+			level = 127
+		}
+		if err := header.SetExtension(b.levelID, []byte{level}); err != nil {
+			return
+		}
+	}
+	s.sequence++
+	if _, err := b.write.WriteRTP(header, payload); err == nil {
+		s.sent.Add(1)
+	}
+}
+
+// close makes Send fail from now on.
+func (s *Sender) close() { s.finished.Store(true) }
+
+// Bind is called by pion when a PeerConnection can carry the medium.
+func (s *Sender) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
+	mime := mimeType(s.medium)
+	for _, codec := range ctx.CodecParameters() {
+		if codec.MimeType != mime {
+			continue
+		}
+		b := &binding{id: ctx.ID(), ssrc: uint32(ctx.SSRC()), payload: uint8(codec.PayloadType), write: ctx.WriteStream(), clockRate: codec.ClockRate}
+		for _, extension := range ctx.HeaderExtensions() {
+			if extension.URI == audioLevelURI {
+				b.levelID = uint8(extension.ID)
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.binding = b
+		return codec, nil
+	}
+	return webrtc.RTPCodecParameters{}, fmt.Errorf("the router does not take %s", mime)
+}
+
+// Unbind is called by pion when a PeerConnection ends.
+func (s *Sender) Unbind(ctx webrtc.TrackLocalContext) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.binding != nil && s.binding.id == ctx.ID() {
+		s.binding = nil
+	}
+	return nil
+}
+
+// ID is the track's name in the SDP.
+func (s *Sender) ID() string { return string(s.medium) }
+
+// RID is empty: one layer is sent.
+func (s *Sender) RID() string { return "" }
+
+// StreamID is the stream's name in the SDP.
+func (s *Sender) StreamID() string { return "meetzone" }
+
+// Kind tells audio from video, as pion needs it.
+func (s *Sender) Kind() webrtc.RTPCodecType { return mediumKind(s.medium) }
+
+func mediumKind(medium wire.Medium) webrtc.RTPCodecType {
+	if medium == wire.Audio {
+		return webrtc.RTPCodecTypeAudio
+	}
+	return webrtc.RTPCodecTypeVideo
+}
+
+func mimeType(medium wire.Medium) string {
+	if medium == wire.Audio {
+		return webrtc.MimeTypeOpus
+	}
+	return webrtc.MimeTypeVP8
+}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"meetzone/zonectl/wire"
+)
+
+// slot is one receive slot. It outlives the PeerConnections that fill it.
+type slot struct {
+	mid    string
+	medium wire.Medium
+
+	// mu guards what follows: runSlot writes it, Stats reads it.
+	mu        sync.Mutex
+	reception reception
+	first     time.Time // when the first packet came
+	last      time.Time
+}
+
+func newSlot(mid string) *slot {
+	s := &slot{mid: mid, medium: midMedium(mid)}
+	s.reception.clockRate = 90000
+	if s.medium == wire.Audio {
+		s.reception.clockRate = 48000
+	}
+	return s
+}
+
+// slotBuffer holds the largest datagram that a router sends.
+const slotBuffer = 1600
+
+// runSlot reads what arrives in a slot until its PeerConnection is closed.
+func (s *Session) runSlot(into *slot, track *webrtc.TrackRemote) {
+	buffer := make([]byte, slotBuffer)
+	for {
+		n, _, err := track.Read(buffer)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		into.mu.Lock()
+		fresh := into.reception.insert(buffer[:n], now)
+		if fresh {
+			into.last = now
+			if into.first.IsZero() {
+				into.first = now
+			}
+		}
+		into.mu.Unlock()
+		if fresh {
+			s.cfg.Receive(Packet{Slot: into.mid, Data: buffer[:n], At: now})
+		}
+	}
+}
+
+// runReceiverReports reads the RTCP of a receiver, which is how the interceptors get to see sender reports.
+func runReceiverReports(receiver *webrtc.RTPReceiver) {
+	buffer := make([]byte, slotBuffer)
+	for {
+		if _, _, err := receiver.Read(buffer); err != nil {
+			return
+		}
+	}
+}

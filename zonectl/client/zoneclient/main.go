@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"meetzone/zonectl/client"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit status.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:           "zoneclient",
+		Short:         "Joins meetings of a zone from the command line, and generates load",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newJoinCommand(), newLoadCommand())
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	told := describe(err)
+	if asJSON, flagErr := command.Flags().GetBool("json"); flagErr == nil && asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(map[string]failure{"error": told})
+	}
+	fmt.Fprintln(os.Stderr, "zoneclient: "+told.String())
+	return 1
+}
+
+// failure is an error as a person or a program is told it.
+type failure struct {
+	Stage       string `json:"stage,omitempty"`
+	Text        string `json:"text"`
+	Advice      string `json:"advice,omitempty"`
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// String returns the sentences.
+func (f failure) String() string {
+	if f.Advice == "" {
+		return f.Text
+	}
+	return f.Text + " " + f.Advice
+}
+
+// describe turns an error into sentences, with advice in terms of this command's flags.
+func describe(err error) failure {
+	var told *client.Error
+	if !errors.As(err, &told) {
+		return failure{Text: err.Error()}
+	}
+	f := failure{Stage: string(told.Stage), Text: told.Text, Advice: told.Advice}
+	var untrusted *client.UntrustedError
+	if errors.As(err, &untrusted) {
+		f.Fingerprint = untrusted.Fingerprint
+		f.Advice = "Compare the fingerprint with the one that the box shows; then give the certificate, or that of its authority, with --ca FILE. " +
+			"For a test --insecure trusts any certificate."
+	}
+	return f
+}

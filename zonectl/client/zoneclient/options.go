@@ -1,0 +1,95 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"meetzone/zonectl/client"
+	"meetzone/zonectl/wire"
+)
+
+// software is what the client says of itself.
+const software = "zoneclient"
+
+// options are the flags that join and load share.
+type options struct {
+	url          string
+	passcode     string
+	name         string
+	ca           string
+	insecure     bool
+	audio        string
+	video        string
+	receiveVideo int
+	length       time.Duration
+	profile      string
+	asJSON       bool
+	verbose      bool
+}
+
+func (o *options) register(flags *pflag.FlagSet) {
+	flags.StringVar(&o.url, "url", "", "base URL of the zone, or a join link `https://HOST/j/NUMBER`")
+	flags.StringVar(&o.passcode, "passcode", "", "passcode of the meeting")
+	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
+	flags.StringVar(&o.ca, "ca", "", "PEM `FILE` with the certificates to trust")
+	flags.BoolVar(&o.insecure, "insecure", false, "trust any certificate (tests only)")
+	flags.StringVar(&o.audio, "audio", "tone", "what to send: tone, an Opus `FILE.ogg`, or none")
+	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, a VP8 `FILE.ivf`, or none")
+	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 25")
+	flags.DurationVar(&o.length, "for", 10*time.Second, "how long to stay once media flow; 0 is until interrupted")
+	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
+	flags.BoolVar(&o.asJSON, "json", false, "print one JSON object")
+	flags.BoolVar(&o.verbose, "verbose", false, "log to standard error")
+}
+
+// config makes the part of the client's configuration that the shared flags say.
+func (o *options) config() (client.Config, error) {
+	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile,
+		VideoSlots: o.receiveVideo}
+	if o.url == "" {
+		return cfg, &client.Error{Text: "No address was given.", Advice: "Say where the zone is with --url https://HOST."}
+	}
+	if o.ca != "" {
+		roots, err := readRoots(o.ca)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Roots = roots
+	}
+	if o.verbose {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return cfg, nil
+}
+
+// errNoCertificate says that a file given with --ca is of no use.
+var errNoCertificate = errors.New("no certificate in the file")
+
+func readRoots(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &client.Error{Text: fmt.Sprintf("The file with the certificates cannot be read: %v.", err), Advice: "Check --ca.", Err: err}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &client.Error{Text: fmt.Sprintf("There is no certificate in %s.", path), Advice: "Give a PEM file with --ca.", Err: errNoCertificate}
+	}
+	return roots, nil
+}
+
+// sends lists the media for which there is something to send.
+func sends(audio, video, content bool) []wire.Medium {
+	var media []wire.Medium
+	for i, wanted := range [...]bool{audio, video, content} {
+		if wanted {
+			media = append(media, wire.Media[i])
+		}
+	}
+	return media
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"text/tabwriter"
+	"time"
+
+	"meetzone/zonectl/client"
+	"meetzone/zonectl/wire"
+)
+
+// report is what join prints with --json.
+type report struct {
+	Stages map[string]float64           `json:"stages"` // milliseconds
+	Zone   string                       `json:"zone"`
+	Router string                       `json:"router"`
+	Slots  []slotReport                 `json:"slots"`
+	Media  map[wire.Medium]mediumReport `json:"media"`
+}
+
+type slotReport struct {
+	Mid         string      `json:"mid"`
+	Medium      wire.Medium `json:"medium"`
+	Participant string      `json:"participant"`
+	Paused      bool        `json:"paused"`
+	Received    uint64      `json:"received"`
+	Lost        uint64      `json:"lost"`
+	JitterMS    float64     `json:"jitter_ms"`
+}
+
+type mediumReport struct {
+	Rung         string  `json:"rung"`
+	Local        string  `json:"local"`
+	Remote       string  `json:"remote"`
+	Cipher       string  `json:"cipher"`
+	Sent         uint64  `json:"sent"`
+	Received     uint64  `json:"received"`
+	Lost         uint64  `json:"lost"`
+	JitterMS     float64 `json:"jitter_ms"`
+	RTTMS        float64 `json:"rtt_ms"`
+	DSCPReceived int     `json:"dscp_received"` // -1 unknown
+}
+
+func newReport(stats client.Stats) report {
+	r := report{Stages: make(map[string]float64), Zone: stats.Zone, Router: stats.Router, Slots: []slotReport{},
+		Media: make(map[wire.Medium]mediumReport)}
+	for stage, took := range stats.Stages {
+		r.Stages[string(stage)] = hundredths(took)
+	}
+	for _, s := range stats.Slots {
+		r.Slots = append(r.Slots, slotReport{Mid: s.Mid, Medium: s.Medium, Participant: s.Participant, Paused: s.Paused, Received: s.Received,
+			Lost: s.Lost, JitterMS: hundredths(s.Jitter)})
+	}
+	for _, m := range stats.Media {
+		r.Media[m.Medium] = mediumReport{Rung: m.Rung, Local: m.Local, Remote: m.Remote, Cipher: m.Cipher, Sent: m.Sent, Received: m.Received,
+			Lost: m.Lost, JitterMS: hundredths(m.Jitter), RTTMS: hundredths(m.RoundTrip), DSCPReceived: m.DSCP}
+	}
+	return r
+}
+
+// hundredths rounds to a hundredth of a millisecond.
+func hundredths(d time.Duration) float64 { return math.Round(milliseconds(d)*100) / 100 }
+
+// printStats shows a person what came of each medium.
+func printStats(out io.Writer, stats client.Stats) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nmedium\trung\tlocal\tremote\tcipher\tsent\treceived\tlost\tjitter\tround trip\tDSCP received")
+	for _, m := range stats.Media {
+		if m.Rung == "" {
+			continue
+		}
+		mark := "unknown"
+		if m.DSCP >= 0 {
+			mark = fmt.Sprint(m.DSCP)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%.2f ms\t%.2f ms\t%s\n", m.Medium, m.Rung, m.Local, m.Remote, m.Cipher, m.Sent, m.Received,
+			m.Lost, milliseconds(m.Jitter), milliseconds(m.RoundTrip), mark)
+	}
+	fmt.Fprintln(table, "\nslot\tparticipant\treceived\tlost\tjitter")
+	for _, s := range stats.Slots {
+		who := s.Participant
+		if who == "" {
+			who = "nobody"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.2f ms\n", s.Mid, who, s.Received, s.Lost, milliseconds(s.Jitter))
+	}
+	table.Flush()
+}

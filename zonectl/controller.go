@@ -1,0 +1,344 @@
+package zonectl
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"meetzone/zonectl/wire"
+)
+
+// Deps are the parts and secrets that a controller is given.
+type Deps struct {
+	Router     Router
+	Store      Store
+	SigningKey ed25519.PrivateKey // of the zone: signs join tokens
+	// Pepper is a secret of the zone for passcodes; without one it is derived from the signing key, and then a new signing key means
+	// new passcodes for all rooms.
+	Pepper []byte
+	Web    http.Handler // the browser client; nil: none
+	Logger *slog.Logger // default slog.Default
+}
+
+// Controller is the zone controller of this box.
+type Controller struct {
+	log     *slog.Logger
+	router  Router
+	store   Store
+	key     ed25519.PrivateKey
+	pepper  pepper
+	web     http.Handler
+	running atomic.Pointer[Config] // complete
+	drain   atomic.Pointer[string] // reason, nil while the box serves
+	guesses *guesses
+	starts  *allowance
+
+	life          context.Context // ends with Close
+	cancel        context.CancelFunc
+	meetingsAlive sync.WaitGroup // all runMeeting
+	channelsAlive sync.WaitGroup // all control channels
+	counters      counters
+	server        *http.Server
+
+	// mu guards what follows; it is never held while waiting for anything.
+	mu       sync.Mutex
+	closed   bool
+	channels int
+	meetings map[string]*meeting // those that run, by number
+	rooms    map[string]Room
+	tokens   map[string]APIToken
+	sessions map[string]*meeting // where a session is, by session id
+	ended    map[string]endedMeeting
+	changing sync.Mutex // held through a change of the store, taken before mu
+}
+
+// endedMeeting is remembered for a while, so that whoever has its passcode is told that it has ended.
+type endedMeeting struct {
+	lock lock
+	at   time.Time
+}
+
+// Bounds of the memory of ended meetings.
+const (
+	maxEnded      = 10_000
+	rememberEnded = 24 * time.Hour
+)
+
+// New makes a controller and reads the store. It serves when Serve is called, or through Handler; Run does its housekeeping.
+func New(cfg Config, deps Deps) (*Controller, error) {
+	if err := Check(cfg); err != nil {
+		return nil, err
+	}
+	if len(deps.SigningKey) != ed25519.PrivateKeySize || deps.Router == nil || deps.Store.Rooms == nil || deps.Store.Tokens == nil {
+		return nil, errors.New("zonectl: router, store and signing key must be there")
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.Default()
+	}
+	if deps.Pepper == nil {
+		deps.Pepper = deps.SigningKey.Seed()
+	}
+	p, err := newPepper(deps.Pepper)
+	if err != nil {
+		return nil, fmt.Errorf("zonectl: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, web: deps.Web,
+		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
+		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
+		ended: map[string]endedMeeting{}}
+	c.running.Store(&cfg)
+	for number, room := range deps.Store.Rooms.All() {
+		c.rooms[number] = room
+	}
+	for id, token := range deps.Store.Tokens.All() {
+		c.tokens[id] = token
+	}
+	c.life, c.cancel = context.WithCancel(context.Background())
+	c.server = c.newServer()
+	return c, nil
+}
+
+// Run does the housekeeping until the context ends.
+func (c *Controller) Run(ctx context.Context) error {
+	ticker := time.NewTicker(housekeeping)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.life.Done():
+			return net.ErrClosed
+		case <-ticker.C:
+			c.guesses.prune()
+			c.forgetEnded()
+		}
+	}
+}
+
+// Close ends all meetings and waits until everything has ended that the controller started. The router is still needed meanwhile.
+func (c *Controller) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.endAll(errEnded)
+	c.meetingsAlive.Wait()
+	farewell := time.AfterFunc(farewellWithin, c.cancel)
+	c.channelsAlive.Wait() // net/http does not wait for WebSockets
+	farewell.Stop()
+	c.cancel()
+	return c.server.Close()
+}
+
+// farewellWithin is how long Close waits for the last messages to be written.
+const farewellWithin = 2 * time.Second
+
+// takeChannel counts a WebSocket that is about to be accepted, unless there are too many or the controller is closed.
+func (c *Controller) takeChannel() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.channels >= channelsPerSession*c.config().Limits.Sessions {
+		return false
+	}
+	c.channels++
+	c.channelsAlive.Add(1)
+	return true
+}
+
+func (c *Controller) giveChannel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.channels--
+	c.channelsAlive.Done()
+}
+
+// channelsPerSession leaves room for those that have not said hello yet, and for sessions that resume.
+const channelsPerSession = 2
+
+func (c *Controller) config() *Config { return c.running.Load() }
+
+// Apply changes what the controller does from now on. Meetings and sessions that exist stay as they are.
+func (c *Controller) Apply(cfg Config) (Actual, error) {
+	if err := Check(cfg); err != nil {
+		return Actual{}, err
+	}
+	cfg = cfg.withDefaults()
+	c.running.Store(&cfg)
+	c.guesses.set(cfg.Guess)
+	c.starts.set(cfg.Limits.Starts)
+	return Actual{cfg}, nil
+}
+
+// SetDrain takes the box out of service, or back into it. While it is out, nobody new is let in; who is in stays, and may resume.
+func (c *Controller) SetDrain(on bool, reason string) {
+	if !on {
+		c.drain.Store(nil)
+		return
+	}
+	reason = wire.CleanLine(reason, wire.MaxTitle)
+	c.drain.Store(&reason)
+}
+
+// Draining returns the reason, and whether the box is out of service.
+func (c *Controller) Draining() (reason string, on bool) {
+	if p := c.drain.Load(); p != nil {
+		return *p, true
+	}
+	return "", false
+}
+
+// Drain takes the box out of service and waits until everybody has left. When the context ends before, the others are told and sent away.
+func (c *Controller) Drain(ctx context.Context, reason string) error {
+	c.SetDrain(true, reason)
+	why := c.drained() // whoever puts the box back into service meanwhile does not keep people in
+	if why == nil {
+		why = drained(reason)
+	}
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for c.sessionCount() > 0 {
+		select {
+		case <-ctx.Done():
+			c.endAll(why)
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// drained is what people are told while the box is out of service, nil when it is not.
+func (c *Controller) drained() *wire.Error {
+	if reason, on := c.Draining(); on {
+		return drained(reason)
+	}
+	return nil
+}
+
+// endAll ends all meetings and waits for them.
+func (c *Controller) endAll(why *wire.Error) {
+	c.mu.Lock()
+	var list []*meeting
+	for _, m := range c.meetings {
+		list = append(list, m)
+	}
+	c.mu.Unlock()
+	for _, m := range list {
+		_ = m.send(context.Background(), endAll{why}) // one that has ended meanwhile is no matter
+	}
+	for _, m := range list {
+		<-m.done
+	}
+}
+
+// ---- the table of meetings
+
+// startLocked makes a meeting that runs from now on.
+func (c *Controller) startLocked(s spec) (*meeting, error) {
+	if c.closed || len(c.meetings) >= c.config().Limits.Meetings {
+		return nil, errBusy
+	}
+	m := newMeeting(c, s)
+	c.meetings[s.number] = m
+	c.counters.meetings.Add(1)
+	c.meetingsAlive.Go(m.runMeeting)
+	return m, nil
+}
+
+// freeNumberLocked returns a number that nothing has, or had of late.
+func (c *Controller) freeNumberLocked() string {
+	for {
+		number := newNumber()
+		if _, ended := c.ended[number]; !ended && !c.takenLocked(number) {
+			return number
+		}
+	}
+}
+
+func (c *Controller) takenLocked(number string) bool {
+	_, room := c.rooms[number]
+	_, meeting := c.meetings[number]
+	return room || meeting
+}
+
+// open returns the meeting of a number; a room's is started when it does not run.
+func (c *Controller) open(number string) (*meeting, error) {
+	if why := c.drained(); why != nil {
+		return nil, why
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.meetings[number]; m != nil {
+		select {
+		case <-m.done:
+		default:
+			return m, nil
+		}
+	}
+	room, found := c.rooms[number]
+	if !found {
+		return nil, errEnded
+	}
+	delete(c.meetings, number) // one that has just ended
+	return c.startLocked(spec{number: number, title: room.Title, room: true, lock: lock{room.Passcode, room.HostKey}})
+}
+
+// meetingEnded takes a meeting out of the table.
+func (c *Controller) meetingEnded(m *meeting) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.meetings[m.number] == m {
+		delete(c.meetings, m.number)
+	}
+	if !m.room && len(c.ended) < maxEnded {
+		c.ended[m.number] = endedMeeting{m.lock, time.Now()}
+	}
+	c.log.Info("meeting ended", "meeting", m.number)
+}
+
+func (c *Controller) forgetEnded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for number, e := range c.ended {
+		if time.Since(e.at) > rememberEnded {
+			delete(c.ended, number)
+		}
+	}
+}
+
+// takeSession notes where a session is, unless there are too many.
+func (c *Controller) takeSession(id string, m *meeting) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sessions) >= c.config().Limits.Sessions {
+		return false
+	}
+	c.sessions[id] = m
+	c.counters.joins.Add(1)
+	return true
+}
+
+func (c *Controller) giveSession(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.sessions, id)
+}
+
+func (c *Controller) meetingOf(session string) *meeting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions[session]
+}
+
+func (c *Controller) sessionCount() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.sessions)
+}

@@ -1,0 +1,209 @@
+package zonectl
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"meetzone/zonectl/wire"
+)
+
+// The way into a meeting over HTTP, stage by stage: serveLookup, serveProbe, serveRoute; then control.go. Before them serveStart, for
+// meetings that do not exist yet.
+
+// serveStart starts a meeting for anybody on the network, where the policy permits it.
+func (c *Controller) serveStart(w http.ResponseWriter, r *http.Request) {
+	var asked wire.StartRequest
+	if err := readBody(w, r, &asked); err != nil {
+		writeError(w, err)
+		return
+	}
+	if c.config().Start != StartAnyone {
+		writeError(w, errPolicy)
+		return
+	}
+	if wait := c.starts.take(sourceOf(r.RemoteAddr)); wait > 0 {
+		told := *errStarts
+		told.Retry = seconds(wait)
+		writeError(w, &told)
+		return
+	}
+	created, err := c.CreateMeeting(MeetingSpec{Title: asked.Title, Passcode: asked.Passcode})
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, wire.Started{Meeting: wire.Meeting{Number: created.Number, Title: created.Title},
+		Link: c.link(r, created.Number), HostKey: created.HostKey})
+}
+
+// serveLookup is stage 1.
+func (c *Controller) serveLookup(w http.ResponseWriter, r *http.Request) {
+	var asked wire.LookupRequest
+	if err := readBody(w, r, &asked); err != nil {
+		writeError(w, err)
+		return
+	}
+	c.counters.lookups.Add(1)
+	answer, err := c.lookup(asked, sourceOf(r.RemoteAddr))
+	if err != nil {
+		c.countRefused(err)
+		c.log.Info("lookup refused", "source", r.RemoteAddr, "code", tell(err).Code)
+		writeError(w, err)
+		return
+	}
+	cfg := c.config()
+	answer.Zones = []wire.Zone{{ID: cfg.Zone, Name: cfg.Name, Controllers: []string{own(r)}}}
+	answer.Tunnels = cfg.Tunnels
+	answer.Client = r.RemoteAddr
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// countRefused counts a lookup that is refused: as one of too many, or as refused.
+func (c *Controller) countRefused(err error) {
+	if tell(err).Code == wire.CodeGuess {
+		c.counters.blocked.Add(1)
+		return
+	}
+	c.counters.refused.Add(1)
+}
+
+// lookup finds the meeting and signs a token. Whoever has not shown the right passcode learns nothing, not even that there is such a number.
+func (c *Controller) lookup(asked wire.LookupRequest, source string) (answer wire.Lookup, err error) {
+	if asked.Role == "" {
+		asked.Role = wire.RoleParticipant
+	}
+	if !asked.Role.Valid() {
+		return answer, errRoleName
+	}
+	if asked.Role == wire.RoleHost && asked.HostKey == "" {
+		return answer, errNoHost
+	}
+	number := wire.Number(asked.Meeting)
+	found := c.find(number)
+	host, err := c.admit(source, found.lock, knock{number, asked.Passcode, asked.HostKey})
+	if err != nil {
+		return answer, err
+	}
+	role := asked.Role
+	if host && (role == wire.RoleParticipant || role == wire.RoleHost) {
+		role = wire.RoleHost
+	}
+	switch why := c.drained(); {
+	case why != nil:
+		return answer, why
+	case found.ended:
+		return answer, errEnded
+	case found.meeting.Locked && role != wire.RoleHost:
+		return answer, errLocked
+	}
+	cfg := c.config()
+	expires := time.Now().Add(cfg.Limits.TokenLife).Truncate(time.Second)
+	token, err := wire.SignToken(c.key, wire.Claims{ID: wire.NewTokenID(), Zone: cfg.Zone, Meeting: number, Role: role, Expires: expires})
+	if err != nil {
+		return answer, err
+	}
+	return wire.Lookup{Meeting: found.meeting, Token: token, Expires: expires.Unix()}, nil
+}
+
+// found is what there is of a number.
+type found struct {
+	lock    *lock // nil: nothing
+	meeting wire.Meeting
+	ended   bool
+}
+
+func (c *Controller) find(number string) found {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.meetings[number]; m != nil {
+		return found{lock: &m.lock, meeting: *m.public.Load()}
+	}
+	if room, ok := c.rooms[number]; ok {
+		return found{lock: &lock{room.Passcode, room.HostKey}, meeting: wire.Meeting{Number: number, Title: room.Title}}
+	}
+	if e, ok := c.ended[number]; ok {
+		return found{lock: &e.lock, ended: true}
+	}
+	return found{}
+}
+
+// admit checks what somebody shows, and limits attempts. A nil lock is that of a number that does not exist; it is answered with the
+// same error after the same work.
+func (c *Controller) admit(source string, l *lock, k knock) (host bool, err error) {
+	if wait := c.guesses.blockedFor(source, k.number); wait > 0 {
+		return false, guessed(wait)
+	}
+	result := c.pepper.check(l, k)
+	if !result.enter {
+		c.guesses.wrong(source, k.number)
+		return false, errRefused
+	}
+	return result.host, nil
+}
+
+// verify returns what a join token says.
+func (c *Controller) verify(token string) (wire.Claims, error) {
+	claims, err := wire.VerifyToken(c.key.Public().(ed25519.PublicKey), c.config().Zone, token)
+	if err != nil {
+		return claims, fmt.Errorf("%w: %w", errToken, err)
+	}
+	return claims, nil
+}
+
+// serveProbe is the network test of stage 2. Pages of other boxes of the zone may ask too.
+func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
+	cfg := c.config()
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Timing-Allow-Origin", "*")
+	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: r.RemoteAddr})
+}
+
+// serveRoute is stage 3: with one box, the router is this one.
+func (c *Controller) serveRoute(w http.ResponseWriter, r *http.Request) {
+	var asked wire.RouteRequest
+	if err := readBody(w, r, &asked); err != nil {
+		writeError(w, err)
+		return
+	}
+	claims, err := c.verify(asked.Token)
+	if err == nil {
+		err = c.canRoute(claims)
+	}
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, wire.Route{Router: c.config().Member,
+		Control: "wss" + strings.TrimPrefix(own(r), "https") + wire.PathControl})
+}
+
+func (c *Controller) canRoute(claims wire.Claims) error {
+	if why := c.drained(); why != nil {
+		return why
+	}
+	if f := c.find(claims.Meeting); f.lock == nil || f.ended {
+		return errEnded
+	}
+	if c.sessionCount() >= c.config().Limits.Sessions {
+		return errBusy
+	}
+	return nil
+}
+
+// tryHostKey is how a session becomes a host's.
+func (c *Controller) tryHostKey(source string, m *meeting, key string) error {
+	host, err := c.admit(source, &m.lock, knock{number: m.number, hostKey: key})
+	if err == nil && !host {
+		err = errRefused
+	}
+	if errors.Is(err, errRefused) {
+		told := *errRefused
+		told.Text, told.Advice = "The host key is not right.", "Check it, or ask whoever started the meeting."
+		return &told
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+/**
+ * One RTCPeerConnection with the box. The box alone offers: three BUNDLE groups, hence three transports. A mid that ends in "-up" is what this
+ * client sends, every other mid is a receive slot.
+ */
+
+import { MEDIA } from './protocol.js';
+
+/** @typedef {import('./protocol.js').Medium} Medium */
+/** @typedef {Partial<Record<Medium, MediaStreamTrack|null>>} Tracks */
+
+/**
+ * How each medium is sent. Chromium marks its uplink by networkPriority (RFC 8837): audio EF, video at high AF41, at medium AF42, so that the
+ * network can tell content from video.
+ * @type {Record<Medium, {priority: RTCPriorityType, bitrate: number, degradation?: RTCDegradationPreference}>}
+ */
+const SENDING = {
+  audio: { priority: 'high', bitrate: 64_000 },
+  video: { priority: 'high', bitrate: 1_700_000, degradation: 'balanced' },
+  content: { priority: 'medium', bitrate: 2_500_000, degradation: 'maintain-resolution' },
+};
+
+/** @param {string} mid @returns {Medium} */
+export function mediumOf(mid) {
+  return MEDIA.find((medium) => mid.startsWith(medium)) ?? 'video';
+}
+
+/**
+ * @typedef {object} PeerEvents
+ * @property {(slots: Map<string, RTCRtpReceiver>) => void} slots the receive slots, by mid
+ * @property {(state: 'connecting'|'connected'|'disconnected'|'failed') => void} state of all transports together
+ */
+
+export class Peer {
+  #events;
+  #pc;
+  /** @type {Tracks} */
+  #tracks;
+  #closed = false;
+
+  /**
+   * @param {Tracks} tracks what is sent at present
+   * @param {PeerEvents} events
+   */
+  constructor(tracks, events) {
+    this.#events = events;
+    this.#tracks = { ...tracks };
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers: [] });
+    this.#pc.addEventListener('connectionstatechange', () => this.#report());
+    this.#pc.addEventListener('iceconnectionstatechange', () => this.#report());
+  }
+
+  get connection() {
+    return this.#pc;
+  }
+
+  /** Whether every transport works. */
+  get connected() {
+    return this.#pc.connectionState === 'connected';
+  }
+
+  /**
+   * Takes an offer of the box and returns the answer.
+   * @param {string} sdp
+   * @returns {Promise<string>}
+   */
+  async accept(sdp) {
+    await this.#pc.setRemoteDescription({ type: 'offer', sdp });
+    /** @type {Map<string, RTCRtpReceiver>} */
+    const slots = new Map();
+    for (const transceiver of this.#pc.getTransceivers()) {
+      const mid = transceiver.mid ?? '';
+      if (mid.endsWith('-up')) {
+        transceiver.direction = 'sendonly';
+        await transceiver.sender.replaceTrack(this.#tracks[mediumOf(mid)] ?? null);
+      } else if (mid) {
+        transceiver.direction = 'recvonly';
+        slots.set(mid, transceiver.receiver);
+      }
+    }
+    const answer = await this.#pc.createAnswer();
+    await this.#pc.setLocalDescription(answer);
+    await Promise.all(MEDIA.map((medium) => this.#tune(medium)));
+    this.#events.slots(slots);
+    return this.#pc.localDescription?.sdp ?? answer.sdp ?? '';
+  }
+
+  /**
+   * Sends another track, or nothing. No SDP is needed.
+   * @param {Medium} medium
+   * @param {MediaStreamTrack|null} track
+   */
+  async setTrack(medium, track) {
+    this.#tracks[medium] = track;
+    await this.#up(medium)?.sender.replaceTrack(track);
+    if (track) await this.#tune(medium);
+  }
+
+  /** @param {Medium} medium */
+  sender(medium) {
+    return this.#up(medium)?.sender ?? null;
+  }
+
+  /** @param {string} mid */
+  transceiver(mid) {
+    return this.#pc.getTransceivers().find((one) => one.mid === mid) ?? null;
+  }
+
+  close() {
+    this.#closed = true;
+    this.#pc.close();
+  }
+
+  /** @param {Medium} medium */
+  #up(medium) {
+    return this.transceiver(`${medium}-up`);
+  }
+
+  /** @param {Medium} medium */
+  async #tune(medium) {
+    const sender = this.#up(medium)?.sender;
+    if (!sender) return;
+    const wanted = SENDING[medium];
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings ?? []) {
+      encoding.priority = wanted.priority;
+      encoding.networkPriority = wanted.priority;
+      encoding.maxBitrate = wanted.bitrate;
+    }
+    if (wanted.degradation) parameters.degradationPreference = wanted.degradation;
+    try {
+      await sender.setParameters(parameters);
+    } catch (error) {
+      // A browser that knows one of them not, or a connection closed meanwhile. Media flows all the same.
+      console.info(`sending parameters of ${medium}:`, error);
+    }
+  }
+
+  #report() {
+    if (this.#closed) return;
+    const states = [this.#pc.connectionState, this.#pc.iceConnectionState];
+    if (states.includes('failed')) this.#events.state('failed');
+    else if (states.includes('disconnected')) this.#events.state('disconnected');
+    else if (this.#pc.connectionState === 'connected') this.#events.state('connected');
+    else this.#events.state('connecting');
+  }
+}

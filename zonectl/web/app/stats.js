@@ -1,0 +1,159 @@
+/** What the browser measures, by medium. One Meter belongs to one RTCPeerConnection; rates are between two calls of sample. */
+
+import { MEDIA } from './protocol.js';
+import { mediumOf } from './peer.js';
+
+/** @typedef {import('./protocol.js').Medium} Medium */
+
+/**
+ * @typedef {object} MediumStats
+ * @property {Medium} medium
+ * @property {string} state of the transport
+ * @property {string} rung "udp", "tcp", "tls" or ""
+ * @property {string} local
+ * @property {string} remote
+ * @property {string} cipher
+ * @property {number} received packets
+ * @property {number} lost packets
+ * @property {number} sent packets
+ * @property {number|null} lossDown percent, lately
+ * @property {number|null} lossUp percent, as the box reports it
+ * @property {number|null} jitter milliseconds
+ * @property {number|null} roundTrip milliseconds
+ * @property {number} up bit/s
+ * @property {number} down bit/s
+ * @property {string} picture what is sent, such as "1280×720 · 30/s"
+ */
+
+/** @typedef {{at: number, bytesUp: number, bytesDown: number, received: number, lost: number}} Mark */
+
+export class Meter {
+  #pc;
+  /** @type {Map<Medium, Mark>} */
+  #marks = new Map();
+
+  /** @param {RTCPeerConnection} pc */
+  constructor(pc) {
+    this.#pc = pc;
+  }
+
+  /** @returns {Promise<{stats: MediumStats[], raw: any[]}>} by medium, and all that the browser says */
+  async sample() {
+    /** @type {any[]} */
+    const all = [...(await this.#pc.getStats()).values()];
+    const byId = new Map(all.map((one) => [one.id, one]));
+    const fragments = fragmentsOf(this.#pc.localDescription?.sdp ?? '');
+    return { stats: MEDIA.map((medium) => this.#medium(medium, all, byId, fragments)), raw: all };
+  }
+
+  /**
+   * @param {Medium} medium
+   * @param {any[]} all
+   * @param {Map<string, any>} byId
+   * @param {Map<Medium, string>} fragments
+   * @returns {MediumStats}
+   */
+  #medium(medium, all, byId, fragments) {
+    const inbound = all.filter((one) => one.type === 'inbound-rtp' && mediumOf(one.mid ?? '') === medium && one.mid);
+    const outbound = all.filter((one) => one.type === 'outbound-rtp' && mediumOf(one.mid ?? '') === medium && one.mid);
+    const reports = outbound.map((one) => byId.get(one.remoteId)).filter(Boolean);
+    const transport = transportOf(medium, all, byId, [...inbound, ...outbound], fragments);
+    const pair = byId.get(transport?.selectedCandidatePairId) ?? {};
+    const local = byId.get(pair.localCandidateId);
+    const total = {
+      at: performance.now(),
+      bytesUp: sum(outbound, 'bytesSent') + sum(outbound, 'headerBytesSent'),
+      bytesDown: sum(inbound, 'bytesReceived') + sum(inbound, 'headerBytesReceived'),
+      received: sum(inbound, 'packetsReceived'),
+      lost: Math.max(0, sum(inbound, 'packetsLost')),
+    };
+    const before = this.#marks.get(medium) ?? total;
+    this.#marks.set(medium, total);
+    const seconds = (total.at - before.at) / 1000;
+    const rate = (/** @type {'bytesUp'|'bytesDown'} */ key) => (seconds > 0 ? Math.max(0, ((total[key] - before[key]) * 8) / seconds) : 0);
+    const arrived = total.received - before.received;
+    const missed = Math.max(0, total.lost - before.lost);
+    const active = inbound.filter((one) => one.packetsReceived > 0);
+    const roundTrip = pair.currentRoundTripTime ?? reports[0]?.roundTripTime;
+    return {
+      medium,
+      state: transport?.dtlsState ?? 'new',
+      rung: rungOf(local),
+      local: address(local),
+      remote: address(byId.get(pair.remoteCandidateId)),
+      cipher: transport?.srtpCipher ?? '',
+      received: total.received,
+      lost: total.lost,
+      sent: sum(outbound, 'packetsSent'),
+      lossDown: arrived + missed > 0 ? (100 * missed) / (arrived + missed) : null,
+      lossUp: reports.length > 0 ? 100 * Math.max(...reports.map((one) => one.fractionLost ?? 0)) : null,
+      jitter: active.length > 0 ? 1000 * Math.max(...active.map((one) => one.jitter ?? 0)) : null,
+      roundTrip: roundTrip === undefined ? null : 1000 * roundTrip,
+      up: rate('bytesUp'),
+      down: rate('bytesDown'),
+      picture: pictureOf(outbound),
+    };
+  }
+}
+
+/**
+ * What the server is told of a medium.
+ * @param {MediumStats} stats
+ */
+export function reportOf({ medium, received, lost, jitter, roundTrip }) {
+  return { medium, received, lost, jitter_ms: jitter ?? 0, rtt_ms: roundTrip ?? 0, dscp: -1 };
+}
+
+/**
+ * The local ICE ufrag of each medium's transport; it finds transports that have not carried RTP yet.
+ * @param {string} sdp
+ * @returns {Map<Medium, string>}
+ */
+export function fragmentsOf(sdp) {
+  /** @type {Map<Medium, string>} */
+  const found = new Map();
+  for (const section of sdp.split(/\r?\nm=/).slice(1)) {
+    const mid = /\na=mid:(\S+)/.exec(section)?.[1];
+    const fragment = /\na=ice-ufrag:(\S+)/.exec(section)?.[1];
+    if (mid && fragment && !found.has(mediumOf(mid))) found.set(mediumOf(mid), fragment);
+  }
+  return found;
+}
+
+/**
+ * @param {Medium} medium
+ * @param {any[]} all
+ * @param {Map<string, any>} byId
+ * @param {any[]} streams
+ * @param {Map<Medium, string>} fragments
+ */
+function transportOf(medium, all, byId, streams, fragments) {
+  const named = streams.find((one) => byId.has(one.transportId));
+  if (named) return byId.get(named.transportId);
+  return all.find((one) => one.type === 'transport' && one.iceLocalUsernameFragment === fragments.get(medium));
+}
+
+/** @param {any} candidate */
+function rungOf(candidate) {
+  if (!candidate) return '';
+  if (candidate.candidateType === 'relay') return candidate.relayProtocol === 'tls' ? 'tls' : candidate.relayProtocol ?? '';
+  return candidate.protocol ?? '';
+}
+
+/** @param {any} candidate */
+function address(candidate) {
+  const host = candidate?.address ?? candidate?.ip;
+  if (!host) return '';
+  return host.includes(':') ? `[${host}]:${candidate.port}` : `${host}:${candidate.port}`;
+}
+
+/** @param {any[]} outbound */
+function pictureOf(outbound) {
+  const largest = outbound.filter((one) => one.frameHeight).sort((a, b) => b.frameHeight - a.frameHeight)[0];
+  return largest ? `${largest.frameWidth}×${largest.frameHeight} · ${Math.round(largest.framesPerSecond ?? 0)}/s` : '';
+}
+
+/** @param {any[]} list @param {string} key */
+function sum(list, key) {
+  return list.reduce((total, one) => total + (one[key] ?? 0), 0);
+}

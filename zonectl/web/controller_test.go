@@ -1,0 +1,105 @@
+package web_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"iter"
+	"net/http/httptest"
+	"testing"
+
+	"meetzone/zonectl"
+	"meetzone/zonectl/web"
+)
+
+// table keeps nothing over a restart, which is enough for a controller that lives as long as a test.
+type table[V any] map[string]V
+
+func (m table[V]) Put(_ context.Context, key string, value V) error {
+	m[key] = value
+	return nil
+}
+
+func (m table[V]) Delete(_ context.Context, key string) error {
+	delete(m, key)
+	return nil
+}
+
+func (m table[V]) All() iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for key, value := range m {
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// TestBrowserWithController is the same journey without anything scripted: the real controller, the real router, two people.
+func TestBrowserWithController(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	controller, err := zonectl.New(zonectl.Config{}, zonectl.Deps{
+		Router: zonectl.OnRouter(openRouter(t)), SigningKey: key, Web: web.Handler(),
+		Store: zonectl.Store{Rooms: table[zonectl.Room]{}, Tokens: table[zonectl.APIToken]{}},
+	})
+	must(t, err)
+	server := httptest.NewUnstartedServer(controller.Handler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, MinVersion: tls.VersionTLS12}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- controller.Run(ctx) }()
+	t.Cleanup(func() {
+		_ = controller.Close()
+		cancel()
+		<-ran
+		server.CloseClientConnections()
+		server.Close()
+	})
+
+	b := openBrowser(t, devices())
+	ada := b.person(server.URL+"/", 1100, 700, "dark")
+	ada.wait("document.querySelectorAll('.card input').length === 3")
+	ada.tabTo("document.activeElement.closest('[aria-labelledby=start-title]')")
+	ada.enter("Design")
+	ada.keys("\t")
+	ada.enter("open sesame")
+	ada.keys("\r")
+	ada.sees("join as its host")
+	link := eval[string](ada, "location.href")
+	ada.join("Ada")
+	bob := b.person(link, 1100, 700, "light")
+	bob.wait("document.querySelector('.preview video')?.videoWidth > 0")
+	bob.tryJoin("Bob")
+	bob.sees("There is no meeting with this number and passcode.")
+	bob.enter("open sesame")
+	bob.button("Join now")
+	for _, p := range []*person{ada, bob} {
+		p.wait(othersPlaying + " === 1")
+		p.wait("[...document.querySelectorAll('audio')].some((a) => !a.paused && a.currentTime > 0)")
+	}
+	bob.press("p", "KeyP")
+	bob.button("Become host")
+	bob.enter("guess")
+	bob.keys("\r")
+	bob.sees("That is not the host key of this meeting.")
+	ada.button("Share screen")
+	bob.wait("document.querySelector('.tile.content.playing video')?.videoWidth > 0")
+	bob.button("Share screen")
+	bob.sees("Somebody else is sharing.")
+	ada.shot("controller-ada")
+	bob.shot("controller-bob")
+	ada.press("p", "KeyP")
+	ada.button("Mute Bob")
+	bob.sees("Ada muted you.")
+	bob.press("m", "KeyM")
+	bob.sees("A host has muted you.")
+	bob.wait("document.querySelector('.tool.off')")
+	ada.button("End meeting")
+	ada.button("End meeting")
+	bob.sees("The meeting has ended.")
+	ada.sees("The meeting has ended.")
+}

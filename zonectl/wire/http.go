@@ -1,0 +1,80 @@
+package wire
+
+// The HTTP half of the protocol: what is asked before the control channel exists. All bodies are JSON; every answer that is not a success is an
+// Error. docs/protocol.md has the whole of it, docs/openapi.yaml the machine-readable form.
+
+// Paths of the HTTP half.
+const (
+	PathLookup  = "/v1/lookup"   // POST LookupRequest → Lookup
+	PathProbe   = "/v1/probe"    // GET → Probe
+	PathRoute   = "/v1/route"    // POST RouteRequest → Route
+	PathControl = "/v1/control"  // GET, WebSocket, subprotocol Subprotocol
+	PathStart   = "/v1/meetings" // POST StartRequest → Started: anyone on the network, where the policy permits it
+	PathAPI     = "/api/v1"      // for integrators, bearer token
+	PathJoin    = "/j/"          // + meeting number: the web client
+)
+
+// LookupRequest asks for a meeting by number (stage 1).
+type LookupRequest struct {
+	Meeting  string `json:"meeting"`            // digits; spaces and hyphens are ignored
+	Passcode string `json:"passcode,omitempty"` // of the meeting, or none
+	HostKey  string `json:"host_key,omitempty"` // makes the token one of role host
+	Role     Role   `json:"role,omitempty"`     // what is asked for; default participant
+}
+
+// Lookup is the package a client needs to go on: the meeting, where it can be held, and the right to join it.
+type Lookup struct {
+	Meeting Meeting  `json:"meeting"`
+	Zones   []Zone   `json:"zones"`             // best first
+	Tunnels []string `json:"tunnels,omitempty"` // base URLs
+	Token   string   `json:"token"`             // join token, any router verifies it alone
+	Expires int64    `json:"expires"`           // of the token, Unix seconds
+	Client  string   `json:"client"`            // the address the request came from, for finding proxies
+}
+
+// Meeting is what every participant may know of a meeting.
+type Meeting struct {
+	Number  string `json:"number"`
+	Title   string `json:"title"`
+	Locked  bool   `json:"locked"`
+	Started int64  `json:"started,omitempty"` // Unix seconds, 0 while nobody has joined
+}
+
+// Zone is one place that could hold the session.
+type Zone struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Controllers []string `json:"controllers"` // base URLs
+}
+
+// Probe is the answer of the network test (stage 2).
+type Probe struct {
+	Zone       string `json:"zone"`
+	Controller string `json:"controller"`
+	Media      string `json:"media"`  // host:port of UDP and TCP media
+	Client     string `json:"client"` // the address the request came from
+}
+
+// RouteRequest asks the chosen controller for a router (stage 3).
+type RouteRequest struct {
+	Token string `json:"token"`
+}
+
+// Route names the router and its control channel.
+type Route struct {
+	Router  string `json:"router"`  // member id
+	Control string `json:"control"` // wss URL
+}
+
+// StartRequest starts a meeting from the web page or the client.
+type StartRequest struct {
+	Title    string `json:"title,omitempty"`
+	Passcode string `json:"passcode,omitempty"`
+}
+
+// Started is a new meeting and the key that makes its holder a host.
+type Started struct {
+	Meeting Meeting `json:"meeting"`
+	Link    string  `json:"link"`
+	HostKey string  `json:"host_key"`
+}
