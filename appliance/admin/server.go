@@ -1,0 +1,183 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"meetzone/appliance/adminapi"
+)
+
+// Bounds of one request.
+const (
+	maxBody        = 1 << 20
+	maxHeader      = 16 << 10
+	requestTimeout = time.Minute // a commit on slow hardware fits
+)
+
+// Meetings is what the admin API needs of the zone controller. Its errors may be *adminapi.Error, which are told as they are.
+type Meetings interface {
+	Create(ctx context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error)
+	List() []adminapi.Meeting
+	// Show returns one meeting with its participants, or an error that wraps ErrNoMeeting.
+	Show(number string) (adminapi.Meeting, error)
+	// End ends a meeting, or removes a room, or returns an error that wraps ErrNoMeeting.
+	End(ctx context.Context, number string) error
+}
+
+// Drainer takes the box out of service and back.
+type Drainer interface {
+	Drain(ctx context.Context, drain adminapi.Drain) error
+}
+
+// Host is what status tells of the process that nobody else knows: Version, Hostname, Zone, URL, Fingerprint, Drain, Meetings,
+// Sessions and its alarms. The server adds the rest.
+type Host interface {
+	Describe() adminapi.Status
+}
+
+// ServerConfig says what a Server serves.
+type ServerConfig struct {
+	Revisions *Revisions
+	Meetings  Meetings
+	Drainer   Drainer
+	Host      Host
+	Started   time.Time    // of the process; default now
+	Logger    *slog.Logger // default slog.Default
+}
+
+// Validate names everything that is missing.
+func (c ServerConfig) Validate() error {
+	var errs []error
+	for name, missing := range map[string]bool{
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "drainer": c.Drainer == nil, "host": c.Host == nil,
+	} {
+		if missing {
+			errs = append(errs, fmt.Errorf("%s: missing", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Server answers the requests of the admin API.
+type Server struct {
+	cfg  ServerConfig
+	http *http.Server
+}
+
+// NewServer returns a server; Run serves.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	if cfg.Started.IsZero() {
+		cfg.Started = time.Now()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s := &Server{cfg: cfg}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       requestTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+// Run serves the listener until ctx ends, and then the requests that are under way. It closes the listener.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if s.http.Shutdown(grace) != nil {
+			s.http.Close()
+		}
+	})
+	defer stop()
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the admin socket: %w", err)
+	}
+	return nil
+}
+
+// Close ends Run at once.
+func (s *Server) Close() error { return s.http.Close() }
+
+// routes is the whole API; what follows in the handler files is in this order.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range map[string]handler{
+		"GET " + adminapi.PathStatus:             s.status,
+		"GET " + adminapi.PathConfig:             s.getConfig,
+		"PUT " + adminapi.PathCandidate:          s.putCandidate,
+		"PATCH " + adminapi.PathCandidate:        s.patchCandidate,
+		"DELETE " + adminapi.PathCandidate:       s.deleteCandidate,
+		"GET " + adminapi.PathDiff:               s.getDiff,
+		"POST " + adminapi.PathCommit:            s.commit,
+		"POST " + adminapi.PathRollback:          s.rollback,
+		"GET " + adminapi.PathHistory:            s.history,
+		"GET " + adminapi.PathMeetings:           s.listMeetings,
+		"POST " + adminapi.PathMeetings:          s.createMeeting,
+		"GET " + adminapi.PathMeeting + "{n}":    s.showMeeting,
+		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
+		"PUT " + adminapi.PathDrain:              s.drain,
+	} {
+		mux.Handle(pattern, s.answer(h))
+	}
+	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
+		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path),
+			Advice: "The client may be of another version than the daemon."}
+	}))
+	return mux
+}
+
+// handler does one request. A nil answer is 204.
+type handler func(r *http.Request) (any, error)
+
+// answer turns a handler's result into HTTP.
+func (s *Server) answer(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		result, err := h(r)
+		if err != nil {
+			told := s.tell(r, err)
+			s.write(w, statusOf(told.Code), told)
+			return
+		}
+		if result == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		s.write(w, http.StatusOK, result)
+	})
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		s.cfg.Logger.Debug("admin answer not written", "err", err)
+	}
+}
+
+// body reads a request.
+func body[T any](r *http.Request) (value T, err error) {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&value); err != nil {
+		return value, &adminapi.Error{Code: adminapi.CodeBad, Text: "The request is not what this version expects: " + err.Error() + ".",
+			Advice: "The client may be of another version than the daemon."}
+	}
+	return value, nil
+}

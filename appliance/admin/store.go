@@ -1,0 +1,164 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meetzone/appliance/config"
+	"meetzone/storage"
+)
+
+// keepRevisions is how many revisions history keeps; the oldest go first.
+const keepRevisions = 200
+
+// RevisionStore keeps revisions, candidate and journal in tables of the store.
+type RevisionStore struct {
+	store     *storage.Store
+	revisions *storage.Table[uint64, revisionRecord]
+	drafts    *storage.Table[string, revisionRecord]
+}
+
+var _ config.Store = (*RevisionStore)(nil)
+
+// The records of the table of drafts.
+const (
+	draftCandidate = "candidate"
+	draftPending   = "pending"
+)
+
+// revisionRecord is a revision as it is stored.
+type revisionRecord struct {
+	Number  uint64    `json:"number,omitempty"`
+	Time    time.Time `json:"time,omitzero"`
+	Who     string    `json:"who,omitempty"`
+	Comment string    `json:"comment,omitempty"`
+	YAML    string    `json:"yaml"`
+}
+
+// NewRevisionStore opens the tables.
+func NewRevisionStore(s *storage.Store) (*RevisionStore, error) {
+	revisions, err := storage.OpenTable[uint64, revisionRecord](s, "revisions")
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := storage.OpenTable[string, revisionRecord](s, "drafts")
+	if err != nil {
+		return nil, err
+	}
+	return &RevisionStore{store: s, revisions: revisions, drafts: drafts}, nil
+}
+
+// Latest returns the newest revision; Number 0 where there is none.
+func (r *RevisionStore) Latest() (config.Revision, error) {
+	keys := r.revisions.Keys()
+	if len(keys) == 0 {
+		return config.Revision{}, nil
+	}
+	return r.Revision(keys[len(keys)-1])
+}
+
+// Revision returns one of them.
+func (r *RevisionStore) Revision(number uint64) (config.Revision, error) {
+	record, found, err := r.revisions.Get(number)
+	if err != nil {
+		return config.Revision{}, err
+	}
+	if !found {
+		return config.Revision{}, fmt.Errorf("revision %d: %w", number, ErrNoRevision)
+	}
+	return record.revision()
+}
+
+// History returns all revisions, newest first. One that cannot be read any more does not hide the others.
+func (r *RevisionStore) History() ([]config.Revision, error) {
+	keys := r.revisions.Keys()
+	list := make([]config.Revision, 0, len(keys))
+	var errs []error
+	for i := len(keys) - 1; i >= 0; i-- {
+		revision, err := r.Revision(keys[i])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("revision %d: %w", keys[i], err))
+			continue
+		}
+		list = append(list, revision)
+	}
+	return list, errors.Join(errs...)
+}
+
+// Candidate returns the document under edit.
+func (r *RevisionStore) Candidate() (config.Document, bool, error) {
+	record, found, err := r.drafts.Get(draftCandidate)
+	if err != nil || !found {
+		return config.Document{}, false, err
+	}
+	revision, err := record.revision()
+	return revision.Document, err == nil, err
+}
+
+// SetCandidate keeps the document under edit; nil drops it.
+func (r *RevisionStore) SetCandidate(ctx context.Context, candidate *config.Document) error {
+	if candidate == nil {
+		return r.drafts.Delete(ctx, draftCandidate)
+	}
+	record, err := newRecord(config.Revision{Document: *candidate})
+	if err != nil {
+		return err
+	}
+	return r.drafts.Put(ctx, draftCandidate, record)
+}
+
+// Begin notes the commit that is about to touch the box.
+func (r *RevisionStore) Begin(ctx context.Context, next config.Revision) error {
+	record, err := newRecord(next)
+	if err != nil {
+		return err
+	}
+	return r.drafts.Put(ctx, draftPending, record)
+}
+
+// Pending returns the commit that a crash interrupted.
+func (r *RevisionStore) Pending() (config.Revision, bool, error) {
+	record, found, err := r.drafts.Get(draftPending)
+	if err != nil || !found {
+		return config.Revision{}, false, err
+	}
+	revision, err := record.revision()
+	return revision, err == nil, err
+}
+
+// Append keeps the revision, drops the candidate, ends what Begin began, and forgets the oldest revisions.
+func (r *RevisionStore) Append(ctx context.Context, next config.Revision) error {
+	record, err := newRecord(next)
+	if err != nil {
+		return err
+	}
+	return r.store.Update(ctx, func(tx *storage.Tx) error {
+		revisions, drafts := r.revisions.In(tx), r.drafts.In(tx)
+		if _, taken, err := revisions.Get(next.Number); taken || err != nil {
+			return errors.Join(fmt.Errorf("revision %d: %w", next.Number, ErrTaken), err)
+		}
+		keys := revisions.Keys()
+		for len(keys) >= keepRevisions {
+			if err := revisions.Delete(keys[0]); err != nil {
+				return err
+			}
+			keys = keys[1:]
+		}
+		return errors.Join(revisions.Put(next.Number, record), drafts.Delete(draftCandidate), drafts.Delete(draftPending))
+	})
+}
+
+// Abort ends what Begin began.
+func (r *RevisionStore) Abort(ctx context.Context) error { return r.drafts.Delete(ctx, draftPending) }
+
+func newRecord(r config.Revision) (revisionRecord, error) {
+	text, err := r.Document.Marshal()
+	return revisionRecord{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, YAML: string(text)}, err
+}
+
+func (r revisionRecord) revision() (config.Revision, error) {
+	document, err := config.ParseStored([]byte(r.YAML))
+	return config.Revision{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, Document: document}, err
+}

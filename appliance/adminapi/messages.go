@@ -1,0 +1,203 @@
+package adminapi
+
+import "time"
+
+// DefaultSocket is where the daemon listens unless it was told otherwise.
+const DefaultSocket = "/run/meetzone/admin.sock"
+
+// Paths of the API.
+const (
+	PathStatus    = "/admin/v1/status"           // GET → Status
+	PathConfig    = "/admin/v1/config"           // GET ?path= &source= → Document
+	PathCandidate = "/admin/v1/config/candidate" // PUT Document: replace; PATCH Change: one key; DELETE: drop
+	PathDiff      = "/admin/v1/config/diff"      // GET → Diff
+	PathCommit    = "/admin/v1/config/commit"    // POST Commit → Revision
+	PathRollback  = "/admin/v1/config/rollback"  // POST Rollback → Revision
+	PathHistory   = "/admin/v1/config/history"   // GET → History
+	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
+	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
+	PathDrain     = "/admin/v1/drain"            // PUT Drain
+)
+
+// Document is the configuration, or a part of it, as YAML.
+type Document struct {
+	YAML     string   `json:"yaml"`
+	Revision uint64   `json:"revision,omitempty"` // that is running
+	Edited   bool     `json:"edited,omitempty"`   // the candidate differs from it
+	Tag      string   `json:"tag,omitempty"`      // of the candidate; sent back, it keeps two people from overwriting each other
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Sources of a Document.
+const (
+	SourceRunning   = "running"
+	SourceCandidate = "candidate"
+	SourceDefault   = "default"
+)
+
+// Change sets one key of the candidate. Value is YAML; Reset takes the default instead.
+type Change struct {
+	Path  string `json:"path"`
+	Value string `json:"value,omitempty"`
+	Reset bool   `json:"reset,omitempty"`
+}
+
+// Diff is how the candidate differs from what runs, one line for each key.
+type Diff struct {
+	Lines []string `json:"lines"`
+}
+
+// Commit makes the candidate the running configuration.
+type Commit struct {
+	Comment string `json:"comment,omitempty"`
+}
+
+// Rollback commits an earlier revision again; 0 is the one before the running one.
+type Rollback struct {
+	Revision uint64 `json:"revision,omitempty"`
+	Comment  string `json:"comment,omitempty"`
+}
+
+// Revision is one commit.
+type Revision struct {
+	Number  uint64    `json:"number"`
+	Time    time.Time `json:"time"`
+	Who     string    `json:"who"`
+	Comment string    `json:"comment,omitempty"`
+	Running bool      `json:"running,omitempty"`
+	Changes []string  `json:"changes,omitempty"` // against the revision before
+}
+
+// History is all revisions that are kept, newest first.
+type History struct {
+	Revisions []Revision `json:"revisions"`
+}
+
+// RoomAuto as MeetingSpec.Room asks for a room whose number the zone chooses.
+const RoomAuto = "auto"
+
+// MeetingSpec asks for a meeting.
+type MeetingSpec struct {
+	Title    string `json:"title,omitempty"`
+	Passcode string `json:"passcode,omitempty"`
+	// Room makes it a permanent room of that number, which stays when everybody has left; "auto" lets the zone choose the number.
+	Room string `json:"room,omitempty"`
+	// Locked meetings let nobody in until a host opens them.
+	Locked bool `json:"locked,omitempty"`
+}
+
+// Meeting is a meeting as an administrator sees it.
+type Meeting struct {
+	Number       string        `json:"number"`
+	Title        string        `json:"title,omitempty"`
+	Link         string        `json:"link,omitempty"`
+	Passcode     bool          `json:"passcode,omitempty"` // it has one
+	HostKey      string        `json:"host_key,omitempty"` // only in the answer to create
+	Room         bool          `json:"room,omitempty"`     // permanent
+	Locked       bool          `json:"locked,omitempty"`
+	Created      time.Time     `json:"created"`
+	Started      time.Time     `json:"started,omitzero"` // when the first participant came
+	Count        int           `json:"count"`            // participants
+	Participants []Participant `json:"participants,omitempty"`
+}
+
+// Participant is one person of a meeting; only show gives them.
+type Participant struct {
+	ID     string            `json:"id"`
+	Name   string            `json:"name"`
+	Role   string            `json:"role"`
+	From   string            `json:"from,omitempty"`  // address of the control channel
+	Media  map[string]string `json:"media,omitempty"` // medium → rung it stands on
+	Joined time.Time         `json:"joined"`
+}
+
+// Meetings is all meetings.
+type Meetings struct {
+	Meetings []Meeting `json:"meetings"`
+}
+
+// Drain starts or ends draining: nobody new is let in, who is in stays.
+type Drain struct {
+	On     bool   `json:"on"`
+	Reason string `json:"reason,omitempty"` // told to people who are turned away
+}
+
+// Status is the whole of the box at a glance.
+type Status struct {
+	Version     string    `json:"version"`
+	Hostname    string    `json:"hostname,omitempty"`
+	Zone        string    `json:"zone,omitempty"`
+	URL         string    `json:"url,omitempty"`
+	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
+	Started     time.Time `json:"started"`
+	UptimeS     int64     `json:"uptime_s"`
+	Revision    uint64    `json:"revision"`
+	Edited      bool      `json:"edited,omitempty"` // a candidate waits for commit
+	Drain       *Drain    `json:"drain,omitempty"`
+	Meetings    int       `json:"meetings"`
+	Sessions    int       `json:"sessions"`
+	Alarms      []Alarm   `json:"alarms"`
+	Parts       []Part    `json:"parts"`
+}
+
+// Alarm is something that a person should look at.
+type Alarm struct {
+	Code  string    `json:"code"`
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
+}
+
+// Part is what one part of the box was asked for and what it is.
+type Part struct {
+	Name  string `json:"name"`
+	Error string `json:"error,omitempty"`
+	Facts []Fact `json:"facts"`
+}
+
+// Fact is one setting as wanted and as it is.
+type Fact struct {
+	Key    string `json:"key"`
+	Wanted string `json:"wanted"`
+	Actual string `json:"actual"`
+	Agrees bool   `json:"agrees"`
+	Note   string `json:"note,omitempty"`
+}
+
+// Error is what a person is told when something cannot be done.
+type Error struct {
+	Code     Code      `json:"code"`
+	Text     string    `json:"text"`
+	Advice   string    `json:"advice,omitempty"`
+	Problems []Problem `json:"problems,omitempty"` // of a document
+}
+
+// Problem is one thing that is wrong with a document.
+type Problem struct {
+	Path string `json:"path"`
+	Line int    `json:"line,omitempty"`
+	Text string `json:"text"`
+}
+
+// Error returns the sentences.
+func (e *Error) Error() string {
+	if e.Advice == "" {
+		return e.Text
+	}
+	return e.Text + " " + e.Advice
+}
+
+// Code is the machine-readable part of an Error.
+type Code string
+
+// The codes.
+const (
+	CodeBad      Code = "bad-request"
+	CodeInvalid  Code = "invalid"  // the document has problems
+	CodeUnknown  Code = "unknown"  // no such key, revision or meeting
+	CodeNothing  Code = "nothing"  // nothing to commit
+	CodeConflict Code = "conflict" // somebody else changed it meanwhile, or it exists
+	CodeApply    Code = "apply"    // a part refused or failed; everything is as before
+	CodeStore    Code = "store"    // the disk does not answer or is full
+	CodeLimit    Code = "limit"
+	CodeServer   Code = "server"
+)

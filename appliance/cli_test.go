@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"meetzone/appliance/admin"
+	"meetzone/appliance/adminapi"
+	"meetzone/appliance/config"
+	"meetzone/storage"
+	"meetzone/storage/storagetest"
+)
+
+// cliZone stands for the zone controller behind the real admin API.
+type cliZone struct {
+	meetings []adminapi.Meeting
+	drain    adminapi.Drain
+}
+
+func (z *cliZone) Create(_ context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error) {
+	m := adminapi.Meeting{Number: fmt.Sprint(100 + len(z.meetings)), Title: spec.Title, Link: "https://box/j/100", HostKey: "s3cret", Created: time.Now(),
+		Room: spec.Room != "", Passcode: spec.Passcode != ""}
+	z.meetings = append(z.meetings, m)
+	return m, nil
+}
+
+func (z *cliZone) List() []adminapi.Meeting { return z.meetings }
+
+func (z *cliZone) Show(number string) (adminapi.Meeting, error) {
+	i := slices.IndexFunc(z.meetings, func(m adminapi.Meeting) bool { return m.Number == number })
+	if i < 0 {
+		return adminapi.Meeting{}, admin.ErrNoMeeting
+	}
+	m := z.meetings[i]
+	m.HostKey, m.Count = "", 1
+	m.Participants = []adminapi.Participant{{Name: "Mallory\x1b[2J\nroot", Role: "host", Media: map[string]string{"video": "tcp", "audio": "udp"}, Joined: time.Now()}}
+	return m, nil
+}
+
+func (z *cliZone) End(_ context.Context, number string) error {
+	if _, err := z.Show(number); err != nil {
+		return err
+	}
+	z.meetings = slices.DeleteFunc(z.meetings, func(m adminapi.Meeting) bool { return m.Number == number })
+	return nil
+}
+
+func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error { z.drain = d; return nil }
+
+func (z *cliZone) Describe() adminapi.Status {
+	return adminapi.Status{Version: "1.0", Zone: "Meetzone", Fingerprint: "AA:BB", Drain: &z.drain,
+		Alarms: []adminapi.Alarm{{Code: "store-full", Text: "The disk is full.", Since: time.Now()}}}
+}
+
+// marksLike is a part that grants less than what was asked for.
+type marksLike struct{}
+
+func (marksLike) Name() string                { return "marks" }
+func (marksLike) Check(config.Document) error { return nil }
+func (marksLike) Apply(_ context.Context, d config.Document) (config.Actual, error) {
+	if d.DSCP.Profile == "off" {
+		return nil, fmt.Errorf("the kernel says no")
+	}
+	return config.Actual{{Key: "dscp.profile", Wanted: d.DSCP.Profile, Actual: d.DSCP.Profile}, {Key: "box.receive_buffer", Wanted: "8MiB", Actual: "416KiB", Note: "raise net.core.rmem_max"}}, nil
+}
+
+// commandLine runs commands against a real admin API on a real socket.
+type commandLine struct {
+	t      *testing.T
+	socket string
+	zone   *cliZone
+}
+
+func newCommandLine(t *testing.T) *commandLine {
+	t.Helper()
+	store, err := admin.NewRevisionStore(storagetest.Open(t, storage.Config{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	revisions, err := admin.NewRevisions(admin.RevisionsConfig{Store: store, Parts: []config.Part{marksLike{}}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := revisions.Start(t.Context(), config.Default()); err != nil {
+		t.Fatal(err)
+	}
+	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Drainer: c.zone, Host: c.zone, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := admin.Listen(t.Context(), c.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// run runs one command and returns its exit status and what it printed.
+func (c *commandLine) run(input string, args ...string) (status int, out, complaints string) {
+	c.t.Helper()
+	var o, e bytes.Buffer
+	status = execute(c.t.Context(), append(args, "--admin", c.socket), console{strings.NewReader(input), &o, &e})
+	return status, o.String(), e.String()
+}
+
+// want runs a command that must end with status and print every part of what is wanted on either stream.
+func (c *commandLine) want(status int, args []string, wanted ...string) string {
+	c.t.Helper()
+	got, out, complaints := c.run("", args...)
+	if got != status {
+		c.t.Errorf("%v: status %d, want %d: %s%s", args, got, status, out, complaints)
+	}
+	for _, w := range wanted {
+		if !strings.Contains(out+complaints, w) {
+			c.t.Errorf("%v: no %q in:\n%s%s", args, w, out, complaints)
+		}
+	}
+	return out
+}
+
+func words(s string) []string { return strings.Fields(s) }
+
+func TestConfigCommands(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("config get dscp.profile"), "rfc4594\n")
+	c.want(0, words("config get"), "zone:\n", "  name: Meetzone\n")
+	c.want(0, words("config set dscp.profile webex"), "dscp.profile: rfc4594 → webex", "`appliance config commit`")
+	c.want(0, words("config get dscp.profile"), "rfc4594\n")
+	c.want(0, words("config get dscp.profile --candidate"), "webex\n")
+	c.want(0, words("config diff"), "rfc4594 → webex")
+	c.want(0, words("config commit --comment because"), "rfc4594 → webex", "Revision 2 is running.")
+	c.want(0, words("config diff"), "The candidate is what runs.")
+	c.want(0, words("config set zone.hosts meet.example.com,192.0.2.7 --commit"), "Revision 3 is running.")
+	c.want(0, words("config get zone.hosts"), "[meet.example.com, 192.0.2.7]\n")
+	c.want(0, words("config history"), "3 *", "because", "uid")
+	c.want(0, words("config history --changes"), "  dscp.profile: rfc4594 → webex")
+	c.want(0, words("config rollback 1"), "Revision 4 is running.")
+	c.want(0, words("config rollback"), "Revision 5 is running.")
+	c.want(0, words("config reset zone.hosts --commit"), "Revision 6 is running.")
+	c.want(0, words("config set zone.name other"), "Meetzone → other")
+	c.want(0, words("config discard"))
+	c.want(0, words("config diff"), "The candidate is what runs.")
+	c.want(0, words("config keys dscp"), "dscp.custom.audio", "zone")
+}
+
+func TestConfigRefusals(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(1, words("config get dscp.profil"), "There is no key dscp.profil.", "Did you mean dscp.profile?")
+	c.want(1, words("config set dscp.profil zoom"), "did you mean dscp.profile?")
+	c.want(1, words("config set box.workers many"), "box.workers", "no whole number")
+	c.want(1, words("config commit"), "There is nothing to commit.")
+	c.want(1, words("config rollback 9"), "There is no such revision.", "config history")
+	c.want(1, words("config rollback one"), "no number of a revision")
+	c.want(1, words("config set dscp.profile off --commit"), "the kernel says no", "The box runs as before.")
+	c.want(0, words("config get dscp.profile"), "rfc4594\n")
+	c.want(1, words("config set zone.limits.meetings 0 --commit"), "zone.limits.meetings", "between 1 and")
+	c.want(1, words("config set zone.hosts a_b"), "zone.hosts[0]", "neither a host name")
+	c.want(0, words("config get zone.hosts --candidate"), "[]\n") // what was refused is not left for the next commit to trip over
+	c.want(1, words("config frobnicate"), "unknown command")
+	c.want(1, words("meeting show 5"), "There is no such meeting.", "meeting list")
+
+	c.socket = filepath.Join(t.TempDir(), "nobody.sock")
+	c.want(2, words("status"), "Nobody answers at", "systemctl status meetzone", "--admin")
+}
+
+func TestConfigEdit(t *testing.T) {
+	c := newCommandLine(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	edit := func(sed string) { t.Setenv("VISUAL", "sed -i "+sed) }
+	edit("s/rfc4594/zoom/")
+	c.want(0, words("config edit --commit"), "rfc4594 → zoom", "Revision 2 is running.")
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	edit("s/profile:/profil:/")
+	c.want(1, words("config edit"), "dscp.profil (line", "did you mean dscp.profile?", "What you wrote is in ")
+	edit("s/zoom/zoomm/;s/zoommm/webex/") // wrong at first, right when it runs again
+	status, out, complaints := c.run("y\n", "config", "edit")
+	if status != 0 || !strings.Contains(out, "zoom → webex") || !strings.Contains(complaints, "Edit again?") {
+		t.Errorf("status %d\n%s%s", status, out, complaints)
+	}
+	t.Setenv("VISUAL", "/nonexistent/editor")
+	c.want(1, words("config edit"), "/nonexistent/editor", "set EDITOR")
+
+	if status, out, complaints := c.run("dscp: {profile: custom, custom: {audio: CS5}}\n", "config", "edit", "--file", "-"); status != 0 || !strings.Contains(out, "custom.audio: (empty) → CS5") {
+		t.Errorf("status %d\n%s%s", status, out, complaints)
+	}
+}
+
+func TestMeetingCommands(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("meeting list"), "There are no meetings.")
+	c.want(0, words("meeting create --title Standup --passcode 1234 --room auto"), "100", "Standup", "room, passcode", "https://box/j/100", "s3cret")
+	var m adminapi.Meeting
+	if err := json.Unmarshal([]byte(c.want(0, words("meeting create --title Second --json"))), &m); err != nil || m.Title != "Second" || m.HostKey != "s3cret" {
+		t.Errorf("%+v, %v", m, err)
+	}
+	c.want(0, words("meeting list"), "NUMBER", "Standup", "Second")
+	var list adminapi.Meetings
+	if err := json.Unmarshal([]byte(c.want(0, words("meeting list --json"))), &list); err != nil || len(list.Meetings) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	out := c.want(0, words("meeting show 100"), "Mallory\uFFFD[2J root", "audio udp, video tcp")
+	if strings.ContainsRune(out, '\x1b') {
+		t.Error("a name reaches the terminal with its control characters")
+	}
+	c.want(0, words("meeting end 100"))
+	c.want(1, words("meeting end 100"), "There is no such meeting.")
+}
+
+func TestStatusAndDrain(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("drain --reason update"))
+	out := c.want(0, words("status"), "Meetzone", "AA:BB", "ALARM store-full", "416KiB   (wanted: 8MiB)", "raise net.core.rmem_max", "nobody new is let in: update")
+	if strings.Contains(out, "rfc4594   (wanted") {
+		t.Errorf("what agrees is shown as if it did not:\n%s", out)
+	}
+	c.want(0, words("drain --off"))
+	var s adminapi.Status
+	if err := json.Unmarshal([]byte(c.want(0, words("status --json"))), &s); err != nil || s.Drain.On || len(s.Parts) != 1 || s.Parts[0].Facts[1].Agrees {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestShellCompletion(t *testing.T) {
+	c := newCommandLine(t)
+	var out bytes.Buffer
+	if execute(t.Context(), []string{"completion", "bash"}, console{strings.NewReader(""), &out, &out}) != 0 || !strings.Contains(out.String(), "appliance") {
+		t.Error("no completion script")
+	}
+	c.want(0, words("meeting create --title Standup"))
+	out.Reset()
+	execute(t.Context(), []string{"__complete", "config", "get", "dscp.p"}, console{strings.NewReader(""), &out, &out})
+	if !strings.Contains(out.String(), "dscp.profile\t") {
+		t.Errorf("keys: %s", out.String())
+	}
+	out.Reset()
+	execute(t.Context(), []string{"__complete", "meeting", "--admin", c.socket, "end", ""}, console{strings.NewReader(""), &out, &out})
+	if !strings.Contains(out.String(), "100\tStandup") {
+		t.Errorf("meetings: %s", out.String())
+	}
+}

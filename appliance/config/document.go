@@ -1,0 +1,190 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"meetzone/dscp"
+)
+
+// Version is the version of the document that this code writes.
+const Version = 1
+
+// Scope says which boxes a key is for.
+type Scope string
+
+// The scopes.
+const (
+	ScopeZone Scope = "zone" // the same on every box of the zone
+	ScopeBox  Scope = "box"  // this box's own
+)
+
+// Document is the whole configuration. Every key carries its scope, or inherits that of its section.
+type Document struct {
+	Version     int         `yaml:"version" scope:"box" help:"version of this document"`
+	Zone        Zone        `yaml:"zone" scope:"zone" help:"the meeting zone"`
+	Box         Box         `yaml:"box" scope:"box" help:"this appliance"`
+	DSCP        DSCP        `yaml:"dscp" scope:"zone" help:"how packets are marked"`
+	Certificate Certificate `yaml:"certificate" scope:"box" help:"the certificate of HTTPS and TURN"`
+	Metrics     Metrics     `yaml:"metrics" scope:"box" help:"the metrics listener"`
+
+	unknown []unknownKey // what a newer version wrote
+}
+
+// Zone is what people and other boxes see.
+type Zone struct {
+	ID          string   `yaml:"id" help:"identifies the zone; empty until the first start has made one"`
+	Name        string   `yaml:"name" help:"shown to people"`
+	Hosts       []string `yaml:"hosts" help:"names and addresses people use, for certificate and links; the first is the one in links"`
+	LookupHosts []string `yaml:"lookup_hosts" help:"further hosts that answer lookups, put into links"`
+	Policy      Policy   `yaml:"policy" help:"who may do what"`
+	Limits      Limits   `yaml:"limits" help:"how much the zone takes"`
+	Guess       Guess    `yaml:"guess" help:"when guessing numbers and passcodes is blocked"`
+}
+
+// Policy is who may do what.
+type Policy struct {
+	StartMeetings string `yaml:"start_meetings" help:"anyone: everybody on the network, from the web page; api: only holders of an API token and administrators"`
+}
+
+// The values of Policy.StartMeetings.
+const (
+	StartAnyone = "anyone"
+	StartAPI    = "api"
+)
+
+// Limits bounds what the zone takes on.
+type Limits struct {
+	Meetings     int      `yaml:"meetings" help:"meetings at once"`
+	Participants int      `yaml:"participants" help:"participants of one meeting"`
+	Sessions     int      `yaml:"sessions" help:"sessions of all meetings together"`
+	VideoSlots   int      `yaml:"video_slots" help:"pictures one participant may receive at once, 0 to 25"`
+	EmptyAfter   Duration `yaml:"empty_after" help:"a meeting that nobody is in ends after this time; permanent rooms stay"`
+	TokenLife    Duration `yaml:"token_life" help:"how long a join token is good for"`
+	ResumeWithin Duration `yaml:"resume_within" help:"how long a session that lost its control channel may come back"`
+}
+
+// Guess limits wrong attempts, per source address and per meeting.
+type Guess struct {
+	Attempts int      `yaml:"attempts" help:"wrong attempts that are let through"`
+	Within   Duration `yaml:"within" help:"time in which they are counted"`
+	Block    Duration `yaml:"block" help:"how long further attempts are refused"`
+}
+
+// Box is this appliance.
+type Box struct {
+	Hostname      string   `yaml:"hostname" help:"empty: what the system is called"`
+	Listen        Listen   `yaml:"listen" help:"where the box listens; takes effect at the next start"`
+	Advertise     []string `yaml:"advertise" help:"addresses given to clients instead of the box's own, where 1:1 NAT is on the way"`
+	Workers       int      `yaml:"workers" help:"threads that carry media; 0: one for each processor"`
+	ReceiveBuffer Size     `yaml:"receive_buffer" help:"kernel buffer of each worker's socket"`
+	LogLevel      string   `yaml:"log_level" help:"debug, info, warn or error"`
+}
+
+// Listen is where the box listens.
+type Listen struct {
+	HTTPS   string   `yaml:"https" help:"HTTPS, control channels and TURN over TLS"`
+	Media   []string `yaml:"media" help:"UDP and TCP media"`
+	Metrics string   `yaml:"metrics" help:"metrics and health; empty: none"`
+	Admin   string   `yaml:"admin" help:"socket of the admin API"`
+}
+
+// DSCP is the marking policy.
+type DSCP struct {
+	Profile string    `yaml:"profile" help:"rfc4594, webex, zoom, off or custom"`
+	Custom  ClassMark `yaml:"custom" help:"code points of the profile custom; empty: as rfc4594. A number from 0 to 63 or a name such as EF"`
+}
+
+// ClassMark is a code point for each class, as people write it.
+type ClassMark struct {
+	Signalling string `yaml:"signalling" help:"control channel, HTTPS, connectivity checks"`
+	Audio      string `yaml:"audio" help:"voices"`
+	Video      string `yaml:"video" help:"faces"`
+	Content    string `yaml:"content" help:"shared screens"`
+	Cluster    string `yaml:"cluster" help:"between boxes of the zone"`
+	Management string `yaml:"management" help:"metrics and administration"`
+	Bulk       string `yaml:"bulk" help:"updates and backups"`
+}
+
+// Certificate names a certificate; the key itself is no part of the document.
+type Certificate struct {
+	Name string `yaml:"name" help:"self-signed, or the name of an installed certificate"`
+}
+
+// SelfSigned is the name of the certificate that the box makes for itself.
+const SelfSigned = "self-signed"
+
+// Metrics says how the metrics listener behaves.
+type Metrics struct {
+	Enabled bool `yaml:"enabled" help:"whether /metrics is served; /healthz always is"`
+}
+
+// Default returns the document of a box that nobody has configured.
+func Default() Document {
+	return Document{
+		Version: Version,
+		Zone: Zone{
+			Name:   "Meetzone",
+			Policy: Policy{StartMeetings: StartAnyone},
+			Limits: Limits{
+				Meetings: 200, Participants: 300, Sessions: 1000, VideoSlots: 25,
+				EmptyAfter: Duration(10 * time.Minute), TokenLife: Duration(2 * time.Minute), ResumeWithin: Duration(time.Minute),
+			},
+			Guess: Guess{Attempts: 20, Within: Duration(10 * time.Minute), Block: Duration(10 * time.Minute)},
+		},
+		Box: Box{
+			Listen:        Listen{HTTPS: ":443", Media: []string{":8801"}, Metrics: "127.0.0.1:9801", Admin: "/run/meetzone/admin.sock"},
+			ReceiveBuffer: 8 << 20,
+			LogLevel:      "info",
+		},
+		DSCP:        DSCP{Profile: dscp.ProfileRFC4594},
+		Certificate: Certificate{Name: SelfSigned},
+		Metrics:     Metrics{Enabled: true},
+	}
+}
+
+// Clone returns a copy that shares nothing.
+func (d Document) Clone() Document {
+	d.Zone.Hosts = slices.Clone(d.Zone.Hosts)
+	d.Zone.LookupHosts = slices.Clone(d.Zone.LookupHosts)
+	d.Box.Advertise = slices.Clone(d.Box.Advertise)
+	d.Box.Listen.Media = slices.Clone(d.Box.Listen.Media)
+	d.unknown = slices.Clone(d.unknown)
+	return d
+}
+
+// Points returns what is set of the custom profile, by class.
+func (d DSCP) Points() (map[dscp.Class]dscp.CodePoint, error) {
+	points := map[dscp.Class]dscp.CodePoint{}
+	for class, text := range d.Custom.byClass() {
+		if text == "" {
+			continue
+		}
+		point, err := dscp.ParseCodePoint(text)
+		if err != nil {
+			return nil, err
+		}
+		points[dscp.Class(class)] = point
+	}
+	return points, nil
+}
+
+// Policy returns the marking policy that the section asks for.
+func (d DSCP) Policy() (dscp.Profile, error) {
+	p, err := dscp.ShippedProfile(d.Profile)
+	if err != nil || d.Profile != dscp.ProfileCustom {
+		return p, err
+	}
+	points, err := d.Points()
+	if err != nil {
+		return p, err
+	}
+	return p.With(points)
+}
+
+func (m ClassMark) byClass() [dscp.NumClasses]string {
+	return [dscp.NumClasses]string{
+		dscp.Signalling: m.Signalling, dscp.Audio: m.Audio, dscp.Video: m.Video, dscp.Content: m.Content,
+		dscp.Cluster: m.Cluster, dscp.Management: m.Management, dscp.Bulk: m.Bulk,
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"meetzone/appliance/admin"
+	"meetzone/appliance/adminapi"
+	"meetzone/zonectl"
+	"meetzone/zonectl/wire"
+)
+
+// What the admin API asks of the daemon, said in the controller's words.
+
+var (
+	_ admin.Meetings = zoneMeetings{}
+	_ admin.Drainer  = zoneDrainer{}
+	_ admin.Host     = (*daemon)(nil)
+)
+
+// Describe implements admin.Host.
+func (d *daemon) Describe() adminapi.Status {
+	doc := d.revisions.Running().Document
+	stats := d.zone.Stats()
+	s := adminapi.Status{
+		Version: softwareVersion(), Hostname: hostname(doc), Zone: doc.Zone.ID, URL: d.url(), Fingerprint: d.tls.fingerprint(),
+		Meetings: stats.Meetings, Sessions: stats.Sessions,
+	}
+	if reason, on := d.zone.Draining(); on {
+		s.Drain = &adminapi.Drain{On: true, Reason: reason}
+	}
+	for _, a := range d.store.Alarms() {
+		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: string(a.Code), Text: a.Text, Since: a.Since})
+	}
+	return s
+}
+
+// url is where people reach the box: as configured, or by its first address.
+func (d *daemon) url() string {
+	if urls := d.zoneConfig(d.flags.override(d.revisions.Running().Document)).URLs; len(urls) > 0 {
+		return urls[0]
+	}
+	host := "localhost"
+	if addrs := hostAddresses(); len(addrs) > 0 {
+		host = addrs[0].String()
+	}
+	return d.urlOf(host)
+}
+
+func (d *daemon) urlOf(host string) string {
+	if _, port, err := net.SplitHostPort(d.https.Addr().String()); err == nil && port != "443" {
+		return "https://" + net.JoinHostPort(host, port)
+	}
+	return "https://" + host
+}
+
+// printFirstMeeting makes a meeting and says how to join it.
+func (d *daemon) printFirstMeeting(w io.Writer) {
+	m, err := d.zone.CreateMeeting(zonectl.MeetingSpec{Title: "First meeting"})
+	if err != nil {
+		d.log.Error("the first meeting was not made", "err", err)
+		return
+	}
+	fmt.Fprintf(w, "\nThe zone is running. Join the first meeting in a browser:\n\n  on this machine    %s%s%s\n", d.urlOf("localhost"), wire.PathJoin, m.Number)
+	fmt.Fprintf(w, "  from the network   %s%s%s\n\n", d.url(), wire.PathJoin, m.Number)
+	fmt.Fprintf(w, "Host key: %s\nThe certificate is self-signed: the browser asks once. Its SHA-256 fingerprint is\n  %s\n\n", m.HostKey, d.tls.fingerprint())
+	fmt.Fprintf(w, "Or join from a terminal: bin/zoneclient join --url %s --meeting %s --name Ada --insecure --for 10s\nEnd with Ctrl-C.\n\n", d.urlOf("localhost"), m.Number)
+}
+
+// zoneMeetings is the controller as the admin API sees it.
+type zoneMeetings struct{ zone *zonectl.Controller }
+
+// askWithin bounds how long a busy meeting is waited for.
+const askWithin = 5 * time.Second
+
+// Create implements admin.Meetings.
+func (z zoneMeetings) Create(ctx context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error) {
+	wanted := zonectl.MeetingSpec{Title: spec.Title, Passcode: spec.Passcode, Locked: spec.Locked}
+	if spec.Room == "" {
+		m, err := z.zone.CreateMeeting(wanted)
+		return meetingOf(m), told(err)
+	}
+	if spec.Room != adminapi.RoomAuto {
+		wanted.Number = spec.Room
+	}
+	m, err := z.zone.CreateRoom(ctx, wanted)
+	return meetingOf(m), told(err)
+}
+
+// List implements admin.Meetings.
+func (z zoneMeetings) List() []adminapi.Meeting {
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	var list []adminapi.Meeting
+	for _, m := range z.zone.Meetings(ctx) {
+		list = append(list, meetingOf(m))
+	}
+	return list
+}
+
+// Show implements admin.Meetings.
+func (z zoneMeetings) Show(number string) (adminapi.Meeting, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	m, err := z.zone.Meeting(ctx, wire.Number(number))
+	return meetingOf(m), told(err)
+}
+
+// End implements admin.Meetings: a room goes for good, as the command says.
+func (z zoneMeetings) End(ctx context.Context, number string) error {
+	number = wire.Number(number)
+	m, err := z.zone.Meeting(ctx, number)
+	switch {
+	case err != nil:
+		return told(err)
+	case m.Room:
+		return told(z.zone.DeleteRoom(ctx, number))
+	}
+	return told(z.zone.EndMeeting(ctx, number))
+}
+
+func meetingOf(m zonectl.MeetingInfo) adminapi.Meeting {
+	out := adminapi.Meeting{Number: m.Number, Title: m.Title, Link: m.Link, Passcode: m.Passcode, HostKey: m.HostKey, Room: m.Room, Locked: m.Locked,
+		Created: m.Created, Started: m.Started, Count: m.Count}
+	for _, p := range m.Participants {
+		one := adminapi.Participant{ID: p.ID, Name: p.Name, Role: string(p.Role), From: p.Source, Joined: p.Joined, Media: map[string]string{}}
+		for _, t := range p.Transports {
+			if t.Rung != "" {
+				one.Media[string(t.Medium)] = t.Rung
+			}
+		}
+		out.Participants = append(out.Participants, one)
+	}
+	return out
+}
+
+// told makes of what the controller says to people what the admin API says to them.
+func told(err error) error {
+	var said *wire.Error
+	if !errors.As(err, &said) {
+		return err
+	}
+	code := adminapi.CodeServer
+	switch said.Code {
+	case wire.CodeRefused, wire.CodeEnded, wire.CodeUnknown:
+		code = adminapi.CodeUnknown
+	case wire.CodeFull, wire.CodeRate:
+		code = adminapi.CodeLimit
+	case wire.CodeBad:
+		code = adminapi.CodeBad
+	case wire.CodeDrain, wire.CodePolicy:
+		code = adminapi.CodeConflict
+	}
+	return &adminapi.Error{Code: code, Text: said.Text, Advice: said.Advice}
+}
+
+// zoneDrainer is the controller's drain as the admin API sees it.
+type zoneDrainer struct{ zone *zonectl.Controller }
+
+// Drain implements admin.Drainer.
+func (z zoneDrainer) Drain(_ context.Context, drain adminapi.Drain) error {
+	z.zone.SetDrain(drain.On, drain.Reason)
+	return nil
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"meetzone/dataplane"
+	"meetzone/dscp"
+	"meetzone/mmr"
+)
+
+// listenMetrics opens the listener of metrics and health; nil when there is to be none.
+func listenMetrics(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	var cfg net.ListenConfig
+	l, err := cfg.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for metrics: %w", err)
+	}
+	return l, nil
+}
+
+// serveMetrics serves /metrics and /healthz until the context ends.
+func (d *daemon) serveMetrics(ctx context.Context, l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(d))
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if !d.revisions.Running().Document.Metrics.Enabled {
+			http.Error(w, "Metrics are off. Set metrics.enabled to true.", http.StatusNotFound)
+			return
+		}
+		metrics.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /healthz", d.health)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(l); err != http.ErrServerClosed {
+		return fmt.Errorf("serving metrics: %w", err)
+	}
+	return nil
+}
+
+// health answers 200 while the box takes people, 503 when it drains or does not move, with the alarms in any case.
+func (d *daemon) health(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		Status string   `json:"status"`
+		Reason string   `json:"reason,omitempty"`
+		Alarms []string `json:"alarms,omitempty"`
+	}{Status: "ok"}
+	status := http.StatusOK
+	if reason, on := d.zone.Draining(); on {
+		answer.Status, answer.Reason, status = "draining", reason, http.StatusServiceUnavailable
+	}
+	if err := d.moves(r.Context(), 2*time.Second); err != nil {
+		answer.Status, answer.Reason, status = "stuck", err.Error(), http.StatusServiceUnavailable
+	}
+	for _, a := range d.store.Alarms() {
+		answer.Alarms = append(answer.Alarms, a.Text)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // who is gone needs no answer
+}
+
+// collector reads the parts' own counters when somebody asks; the packet path knows nothing of it.
+type collector struct {
+	d     *daemon
+	descs map[string]*prometheus.Desc
+}
+
+// The metrics: name, labels, help.
+var metricTable = []struct {
+	name, labels, help string
+}{
+	{"worker_datagrams_total", "worker direction", "Datagrams of a worker."},
+	{"worker_bytes_total", "worker direction", "Payload bytes of a worker."},
+	{"worker_messages_total", "worker direction", "Messages at the socket; each may hold several datagrams."},
+	{"worker_kernel_drops_total", "worker", "Datagrams lost for want of room in the receive buffer (SO_RXQ_OVFL)."},
+	{"worker_handed_over_total", "worker", "Datagrams that another worker was home to."},
+	{"worker_hand_over_drops_total", "worker", "Datagrams not handed over, the ring being full."},
+	{"class_bytes_total", "class direction", "Payload bytes by traffic class."},
+	{"class_send_drops_total", "class", "Datagrams not sent, the send buffer being full."},
+	{"udp_receive_buffer_errors_total", "family", "Datagrams that the kernel of this host dropped for want of room (RcvbufErrors)."},
+	{"dropped_total", "reason", "Datagrams that the router did not take."},
+	{"transports", "", "Transports with keys."},
+	{"endpoints", "", "Endpoints at the router."},
+	{"meetings", "", "Meetings that run."},
+	{"participants", "", "Sessions in meetings."},
+	{"slot_switches_total", "", "Sources put into slots."},
+	{"keyframe_requests_total", "", "Keyframes asked of senders."},
+	{"nacks_total", "", "Packets asked of senders again."},
+	{"resent_total", "", "Packets sent to receivers again."},
+	{"handshakes_total", "result", "DTLS handshakes."},
+	{"lookups_total", "result", "Meeting lookups."},
+	{"joins_total", "", "Sessions opened."},
+	{"alarms", "", "Alarms that stand."},
+	{"store_writes_total", "result", "Transactions of the store."},
+}
+
+func newCollector(d *daemon) *collector {
+	c := &collector{d: d, descs: map[string]*prometheus.Desc{}}
+	for _, m := range metricTable {
+		c.descs[m.name] = prometheus.NewDesc("meetzone_"+m.name, m.help, strings.Fields(m.labels), nil)
+	}
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range c.descs {
+		out <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	emit := func(name string, value float64, labels ...string) {
+		kind := prometheus.GaugeValue
+		if strings.HasSuffix(name, "_total") {
+			kind = prometheus.CounterValue
+		}
+		out <- prometheus.MustNewConstMetric(c.descs[name], kind, value, labels...)
+	}
+	c.collectPlane(emit)
+	c.collectRouter(emit)
+	c.collectZone(emit)
+}
+
+func (c *collector) collectPlane(emit func(string, float64, ...string)) {
+	var sum dataplane.WorkerStats
+	for i, s := range c.d.plane.Stats() {
+		worker := strconv.Itoa(i)
+		emit("worker_datagrams_total", float64(s.In.Datagrams), worker, "in")
+		emit("worker_datagrams_total", float64(s.Out.Datagrams), worker, "out")
+		emit("worker_bytes_total", float64(s.In.Bytes), worker, "in")
+		emit("worker_bytes_total", float64(s.Out.Bytes), worker, "out")
+		emit("worker_messages_total", float64(s.MessagesIn), worker, "in")
+		emit("worker_messages_total", float64(s.MessagesOut), worker, "out")
+		emit("worker_kernel_drops_total", float64(s.KernelDrops), worker)
+		emit("worker_handed_over_total", float64(s.HandedOver), worker)
+		emit("worker_hand_over_drops_total", float64(s.HandOverDrops), worker)
+		for class := range dscp.NumClasses {
+			sum.InByClass[class].Bytes += s.InByClass[class].Bytes
+			sum.OutByClass[class].Bytes += s.OutByClass[class].Bytes
+			sum.SendDrops[class] += s.SendDrops[class]
+		}
+	}
+	for class := range dscp.NumClasses {
+		name := dscp.Class(class).String()
+		emit("class_bytes_total", float64(sum.InByClass[class].Bytes), name, "in")
+		emit("class_bytes_total", float64(sum.OutByClass[class].Bytes), name, "out")
+		emit("class_send_drops_total", float64(sum.SendDrops[class]), name)
+	}
+	for family, errors := range receiveBufferErrors() {
+		emit("udp_receive_buffer_errors_total", errors, family)
+	}
+}
+
+func (c *collector) collectRouter(emit func(string, float64, ...string)) {
+	s := c.d.router.Stats()
+	for reason, n := range s.Drops {
+		emit("dropped_total", float64(n), mmr.Drop(reason).String())
+	}
+	emit("transports", float64(s.Transports))
+	emit("endpoints", float64(s.Endpoints))
+	emit("slot_switches_total", float64(s.SlotSwitches))
+	emit("keyframe_requests_total", float64(s.KeyframeRequests))
+	emit("nacks_total", float64(s.NACKs))
+	emit("resent_total", float64(s.Resent))
+	emit("handshakes_total", float64(s.Handshakes), "begun")
+	emit("handshakes_total", float64(s.HandshakesFailed), "failed")
+}
+
+func (c *collector) collectZone(emit func(string, float64, ...string)) {
+	s := c.d.zone.Stats()
+	emit("meetings", float64(s.Meetings))
+	emit("participants", float64(s.Sessions))
+	emit("lookups_total", float64(s.Lookups-s.Refused-s.Blocked), "answered")
+	emit("lookups_total", float64(s.Refused), "refused")
+	emit("lookups_total", float64(s.Blocked), "blocked")
+	emit("joins_total", float64(s.Joins))
+	emit("alarms", float64(len(c.d.store.Alarms())))
+	store := c.d.store.Stats()
+	emit("store_writes_total", float64(store.Written), "written")
+	emit("store_writes_total", float64(store.Refused), "refused")
+}
+
+// receiveBufferErrors reads the host's own counters, which include other programs': /proc/net/snmp and /proc/net/snmp6.
+func receiveBufferErrors() map[string]float64 {
+	out := map[string]float64{}
+	if text, err := os.ReadFile("/proc/net/snmp"); err == nil {
+		var names []string
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) == 0 || fields[0] != "Udp:" {
+				continue
+			}
+			if names == nil {
+				names = fields
+				continue
+			}
+			for i, name := range names[:min(len(names), len(fields))] {
+				if name == "RcvbufErrors" {
+					out["ipv4"], _ = strconv.ParseFloat(fields[i], 64)
+				}
+			}
+		}
+	}
+	if text, err := os.ReadFile("/proc/net/snmp6"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "Udp6RcvbufErrors" {
+				out["ipv6"], _ = strconv.ParseFloat(fields[1], 64)
+			}
+		}
+	}
+	return out
+}

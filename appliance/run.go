@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"meetzone/appliance/admin"
+	"meetzone/appliance/config"
+	"meetzone/dataplane"
+	"meetzone/dscp"
+	"meetzone/mmr"
+	"meetzone/storage"
+	"meetzone/zonectl"
+	"meetzone/zonectl/web"
+)
+
+// The life of the daemon. Start goes up this list, the end goes down it:
+//
+//	store → identity → running revision → plane and router → controller → parts applied → listeners → admin socket → READY
+//
+// On SIGTERM the zone is drained first: nobody new comes in, who is in is told at the deadline and comes back by session resume.
+
+// runFlags are the flags of `appliance run`. Those that name a key of the document override it without being stored.
+type runFlags struct {
+	state, https, metrics, admin string
+	media                        []string
+	ownHost, firstMeeting        bool
+	drain                        time.Duration
+}
+
+func newRunCommand() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the zone: controller and router, in the foreground",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.state, "state", "/var/lib/meetzone", "`DIR` of the store and the keys")
+	flags.StringVar(&f.https, "https", "", "`ADDR` of HTTPS; overrides box.listen.https (:443)")
+	flags.StringSliceVar(&f.media, "media", nil, "`ADDR` of media; overrides box.listen.media (:8801)")
+	flags.StringVar(&f.metrics, "metrics", "", "`ADDR` of metrics and health; overrides box.listen.metrics (127.0.0.1:9801)")
+	flags.StringVar(&f.admin, "admin", "", "admin `SOCKET`; overrides box.listen.admin (/run/meetzone/admin.sock)")
+	flags.BoolVar(&f.ownHost, "own-host", false, "this machine's network is the appliance's own to change")
+	flags.BoolVar(&f.firstMeeting, "first-meeting", false, "start a meeting and print its link")
+	flags.DurationVar(&f.drain, "drain", 5*time.Second, "how long SIGTERM waits for people to leave")
+	return cmd
+}
+
+// override puts the flags over a document.
+func (f runFlags) override(d config.Document) config.Document {
+	set := func(to *string, flag string) {
+		if flag != "" {
+			*to = flag
+		}
+	}
+	set(&d.Box.Listen.HTTPS, f.https)
+	set(&d.Box.Listen.Metrics, f.metrics)
+	set(&d.Box.Listen.Admin, f.admin)
+	if len(f.media) > 0 {
+		d.Box.Listen.Media = f.media
+	}
+	return d
+}
+
+// daemon holds the parts while they run.
+type daemon struct {
+	flags     runFlags
+	log       *slog.Logger
+	level     *slog.LevelVar
+	started   time.Time
+	identity  *identity
+	store     *storage.Store
+	plane     *dataplane.Plane
+	router    *mmr.Router
+	zone      *zonectl.Controller
+	tls       *certificates
+	https     *markedListener
+	adminAPI  *admin.Server
+	revisions *admin.Revisions
+	document  config.Document // as started, flags included: what cannot change while running
+}
+
+// run is the daemon from start to end.
+func run(ctx context.Context, f runFlags) (err error) {
+	d := &daemon{flags: f, started: time.Now(), level: new(slog.LevelVar)}
+	d.log = newLogger(d.level)
+	slog.SetDefault(d.log)
+
+	interrupted := make(chan os.Signal, 2)
+	signal.Notify(interrupted, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(interrupted)
+
+	if err := d.open(ctx); err != nil {
+		return errors.Join(err, d.closeOpened())
+	}
+	defer func() { err = errors.Join(err, d.closeStore()) }()
+	defer func() { err = errors.Join(err, ended(d.https.Close())) }() // for the ways out on which the controller does not serve yet
+	planeLife, endPlane := context.WithCancel(context.Background())
+	planeEnded := make(chan struct{})
+	var planeErr error // set before planeEnded is closed
+	go func() { defer close(planeEnded); planeErr = d.plane.Run(planeLife) }()
+	defer func() {
+		endPlane()
+		<-planeEnded
+		err = errors.Join(err, ended(planeErr), ended(d.plane.Close()))
+	}()
+	if err := d.revisions.Start(ctx, d.firstDocument()); err != nil {
+		return errors.Join(err, d.zone.Close(), d.router.Close())
+	}
+	return d.serve(ctx, interrupted, planeEnded)
+}
+
+// open makes every part, in order, without serving anybody.
+func (d *daemon) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(d.flags.state, 0o700); err != nil {
+		return fmt.Errorf("making the state folder: %w", err)
+	}
+	if d.store, err = storage.Open(storage.Config{Path: filepath.Join(d.flags.state, "meetzone.db"), Logger: d.log}); err != nil {
+		return err
+	}
+	if d.identity, err = openIdentity(d.flags.state); err != nil {
+		return err
+	}
+	revisionStore, err := admin.NewRevisionStore(d.store)
+	if err != nil {
+		return err
+	}
+	latest, err := revisionStore.Latest()
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	document := latest.Document
+	if latest.Number == 0 {
+		document = d.firstDocument()
+	}
+	d.document = d.flags.override(document)
+	if d.tls, err = openCertificates(d.flags.state, d.log); err != nil {
+		return err
+	}
+	if err := d.openMedia(); err != nil {
+		return err
+	}
+	if d.https, err = listenMarked(ctx, d.document.Box.Listen.HTTPS, dscp.Signalling); err != nil {
+		return err
+	}
+	if err := d.openZone(); err != nil {
+		return err
+	}
+	return d.openAdmin(revisionStore)
+}
+
+// firstDocument is what a box is that nobody has configured yet.
+func (d *daemon) firstDocument() config.Document {
+	first := config.Default()
+	first.Zone.ID = d.identity.zoneID()
+	return first
+}
+
+// routerBound is the most that zone.limits.meetings and zone.limits.sessions can be: the controller holds the limits, which change while
+// the router runs.
+const routerBound = 100_000
+
+// openMedia makes the plane and the router on it.
+func (d *daemon) openMedia() error {
+	cfg, err := planeConfig(d.document)
+	if err != nil {
+		return err
+	}
+	cfg.Logger = d.log
+	candidates := &candidates{advertise: d.document.Box.Advertise, listen: func() []netip.AddrPort { return d.plane.Addrs() }}
+	if d.router, err = mmr.New(mmr.Config{Candidates: candidates.list, MaxMeetings: routerBound,
+		MaxEndpoints: routerBound, Logger: d.log}); err != nil {
+		return err
+	}
+	if d.plane, err = dataplane.Open(cfg, d.router.NewHandler); err != nil {
+		return err
+	}
+	// Each worker keeps a thread busy in a system call or in the packet path: without these, the control plane would wait for them.
+	runtime.GOMAXPROCS(runtime.NumCPU() + len(d.plane.Workers()))
+	return nil
+}
+
+// openZone makes the controller.
+func (d *daemon) openZone() error {
+	rooms, err := storage.OpenTable[string, zonectl.Room](d.store, "rooms")
+	if err != nil {
+		return err
+	}
+	tokens, err := storage.OpenTable[string, zonectl.APIToken](d.store, "api-tokens")
+	if err != nil {
+		return err
+	}
+	d.zone, err = zonectl.New(d.zoneConfig(d.document), zonectl.Deps{
+		Router:     zonectl.OnRouter(d.router),
+		Store:      zonectl.Store{Rooms: rooms, Tokens: tokens},
+		SigningKey: d.identity.zone,
+		Web:        web.Handler(),
+		Logger:     d.log,
+	})
+	return err
+}
+
+// openAdmin makes the commit engine over all parts, and the admin API.
+func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
+	if d.revisions, err = admin.NewRevisions(admin.RevisionsConfig{
+		Store: store, Parts: d.parts(), Override: d.flags.override, Logger: d.log,
+	}); err != nil {
+		return err
+	}
+	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Drainer: zoneDrainer{d.zone}, Host: d, Started: d.started, Logger: d.log,
+	})
+	return err
+}
+
+// serve opens the doors, says READY, and goes on until a signal or until a part fails.
+func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeEnded <-chan struct{}) error {
+	listen := d.document.Box.Listen
+	adminListener, err := admin.Listen(ctx, listen.Admin)
+	if err != nil {
+		return errors.Join(fmt.Errorf("admin socket: %w", err), d.zone.Close(), d.router.Close())
+	}
+	metricsListener, err := listenMetrics(ctx, listen.Metrics)
+	if err != nil {
+		return errors.Join(err, adminListener.Close(), d.zone.Close(), d.router.Close())
+	}
+
+	life, end := context.WithCancel(ctx)
+	defer end()
+	parts, life := errgroup.WithContext(life)
+	parts.Go(func() error { return ended(d.zone.Run(life)) })
+	parts.Go(func() error { return ended(d.zone.Serve(d.tls.listen(d.https))) })
+	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
+	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
+	parts.Go(func() error { return d.runWatchdog(life) })
+	parts.Go(func() error { return d.runSettling(life) })
+	parts.Go(func() error {
+		select {
+		case <-planeEnded:
+			return errors.New("the media plane has ended by itself")
+		case <-life.Done():
+			return nil
+		}
+	})
+
+	d.log.Info("ready", "https", d.https.Addr().String(), "media", d.plane.Addrs(), "fingerprint", d.tls.fingerprint())
+	notifyReady()
+	if d.flags.firstMeeting {
+		d.printFirstMeeting(os.Stdout)
+	}
+	select {
+	case s := <-interrupted:
+		d.drain(s, interrupted)
+	case <-life.Done(): // a part failed; Wait says which
+	}
+	notifyStopping()
+	err = d.zone.Close()
+	end()
+	return errors.Join(err, parts.Wait(), d.router.Close())
+}
+
+// runSettling finds out, once a disk that had fallen silent answers again, which revision it has, and has the box agree with it.
+func (d *daemon) runSettling(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	alarmed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		now := len(d.store.Alarms()) > 0
+		if alarmed && !now {
+			if err := d.revisions.Settle(ctx); err != nil {
+				d.log.Warn("the revision on the disk could not be settled", "err", err)
+				continue
+			}
+		}
+		alarmed = now
+	}
+}
+
+// drain lets people leave. SIGINT, which comes from a terminal, and a second signal wait for nobody.
+func (d *daemon) drain(s os.Signal, again <-chan os.Signal) {
+	notifyStopping()
+	if s == syscall.SIGINT {
+		return
+	}
+	d.log.Info("draining", "at_most", d.flags.drain)
+	ctx, cancel := context.WithTimeout(context.Background(), d.flags.drain)
+	defer cancel()
+	go func() {
+		select {
+		case <-again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := d.zone.Drain(ctx, "The box is being restarted."); err != nil {
+		d.log.Info("drain ended with people in meetings", "err", err)
+	}
+}
+
+// closeOpened closes what open has opened before it failed.
+func (d *daemon) closeOpened() error {
+	var errs []error
+	if d.zone != nil {
+		errs = append(errs, d.zone.Close())
+	}
+	if d.https != nil {
+		errs = append(errs, ended(d.https.Close()))
+	}
+	if d.router != nil {
+		errs = append(errs, d.router.Close())
+	}
+	if d.plane != nil {
+		errs = append(errs, ended(d.plane.Close()))
+	}
+	return errors.Join(append(errs, d.closeStore())...)
+}
+
+func (d *daemon) closeStore() error {
+	if d.store == nil {
+		return nil
+	}
+	return d.store.Close()
+}
+
+// ended drops the errors with which parts say that they were closed.
+func ended(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meetzone/appliance/adminapi"
+)
+
+func newStatusCommand() *cobra.Command {
+	r := new(remote)
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the box does, what was asked of it and what it really is",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			status, err := r.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return r.show(cmd, status, func(w io.Writer) { printStatus(w, status) })
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func printStatus(w io.Writer, s adminapi.Status) {
+	revision := fmt.Sprint(s.Revision)
+	if s.Edited {
+		revision += "   (a candidate waits: `appliance config diff`)"
+	}
+	rows := [][]string{{"Version", s.Version}, {"Host", s.Hostname}, {"Zone", oneLine(s.Zone)}, {"Address", s.URL}, {"Certificate", s.Fingerprint},
+		{"Running for", (time.Duration(s.UptimeS) * time.Second).String()}, {"Revision", revision},
+		{"Load", fmt.Sprintf("%d meetings, %d sessions", s.Meetings, s.Sessions)}}
+	if s.Drain != nil && s.Drain.On {
+		rows = append(rows, []string{"Draining", "nobody new is let in: " + oneLine(s.Drain.Reason)})
+	}
+	table(w, rows)
+	for _, a := range s.Alarms {
+		fmt.Fprintf(w, "\nALARM %s since %s\n  %s\n", a.Code, when(a.Since), printable(a.Text))
+	}
+	for _, p := range s.Parts {
+		printPart(w, p)
+	}
+}
+
+func printPart(w io.Writer, p adminapi.Part) {
+	fmt.Fprintf(w, "\n%s\n", p.Name)
+	if p.Error != "" {
+		fmt.Fprintf(w, "  FAILED: %s\n", printable(p.Error))
+	}
+	rows := make([][]string, 0, len(p.Facts))
+	for _, f := range p.Facts {
+		actual := f.Actual
+		if !f.Agrees {
+			actual = fmt.Sprintf("%s   (wanted: %s)", f.Actual, f.Wanted)
+		}
+		rows = append(rows, []string{"  " + f.Key, actual, f.Note})
+	}
+	table(w, rows)
+}
+
+func newDrainCommand() *cobra.Command {
+	r := new(remote)
+	drain := adminapi.Drain{On: true}
+	var off bool
+	cmd := &cobra.Command{
+		Use:   "drain",
+		Short: "Let nobody new in, while meetings go on; --off ends that",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			drain.On = !off
+			return r.client().Drain(cmd.Context(), drain)
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().BoolVar(&off, "off", false, "take the box back into service")
+	cmd.Flags().StringVar(&drain.Reason, "reason", "", "told to people who are turned away")
+	return cmd
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"meetzone/appliance/appliancetest"
+)
+
+// unitCopy returns a copy of a unit that names a program which this machine has, since the product is not installed.
+func unitCopy(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../init", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), name)
+	if err := writeFile(copied, []byte(strings.ReplaceAll(string(text), "/usr/bin/appliance", "/bin/true"))); err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+func systemdAnalyze(t *testing.T, args ...string) string {
+	t.Helper()
+	program, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("systemd-analyze is missing; make test installs it")
+		}
+		t.Skip("systemd-analyze is missing")
+	}
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("systemd-analyze %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// TestUnitIsValid: systemd finds nothing to complain about.
+func TestUnitIsValid(t *testing.T) {
+	if said := systemdAnalyze(t, "verify", "--man=no", unitCopy(t, "meetzone.service")); strings.Contains(said, "meetzone") {
+		t.Errorf("systemd-analyze verify says:\n%s", said)
+	}
+}
+
+// TestUnitExposure: the sandbox is as tight as docs/architecture.md promises.
+func TestUnitExposure(t *testing.T) {
+	said := systemdAnalyze(t, "security", "--offline=true", "--no-pager", unitCopy(t, "meetzone.service"))
+	found := regexp.MustCompile(`exposure level for meetzone.service: ([0-9.]+)`).FindStringSubmatch(said)
+	if found == nil {
+		t.Fatalf("no exposure level in:\n%s", said)
+	}
+	if level, err := strconv.ParseFloat(found[1], 64); err != nil || level > 2.0 {
+		t.Errorf("exposure is %s, want 2.0 at most", found[1])
+	}
+}
+
+// TestUnitCapabilities: the tests run the daemon with what the unit gives it, no more and no less.
+func TestUnitCapabilities(t *testing.T) {
+	text, err := os.ReadFile("../init/meetzone.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, name := range appliancetest.Capabilities {
+		want = append(want, "CAP_"+strings.ToUpper(name))
+	}
+	slices.Sort(want)
+	for _, key := range []string{"AmbientCapabilities", "CapabilityBoundingSet"} {
+		found := regexp.MustCompile(`(?m)^` + key + `=(.*)$`).FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("the unit has no %s", key)
+		}
+		have := strings.Fields(string(found[1]))
+		slices.Sort(have)
+		if !slices.Equal(have, want) {
+			t.Errorf("%s is %v, the tests use %v", key, have, want)
+		}
+	}
+}
