@@ -1,0 +1,89 @@
+# Meetzone: a meeting zone in one box. `make help` lists what there is.
+
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Debian packages: what building and running needs, and what the tests need on top.
+BUILD_PACKAGES := golang-go git ca-certificates
+TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core
+
+HTTPS ?= :8443
+MEDIA ?= :8801
+STATE ?= state
+WEB_TESTS := zonectl/web/testdata
+TIMES := bin/test-times.txt
+
+export GOTOOLCHAIN ?= auto
+export CGO_ENABLED := 0
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
+
+need-build:
+	@.ci/need $(BUILD_PACKAGES)
+
+need-test:
+	@.ci/need $(TEST_PACKAGES)
+	if ! cmp -s $(WEB_TESTS)/package-lock.json $(WEB_TESTS)/node_modules/.installed; then
+		(cd $(WEB_TESTS) && npm ci --no-audit --no-fund --loglevel=error)
+		cp $(WEB_TESTS)/package-lock.json $(WEB_TESTS)/node_modules/.installed
+	fi
+
+build: need-build ## builds bin/appliance and bin/zoneclient
+	@mkdir -p bin
+	go build -trimpath -o bin/ ./...
+
+run: build ## starts a working zone in the foreground and prints the link to its first meeting (HTTPS=ADDR MEDIA=ADDR STATE=DIR)
+	@mkdir -p $(STATE)
+	exec bin/appliance run --state $(STATE) --https $(HTTPS) --media $(MEDIA) --metrics 127.0.0.1:9801 --admin $(STATE)/admin.sock --first-meeting
+
+test: ## everything that proves the product in at most 25 minutes, and how the time was spent
+	@mkdir -p bin; : >$(TIMES)
+	trap 'echo; echo "time spent:"; cat $(TIMES)' EXIT
+	.ci/timed $(TIMES) "set-up" $(MAKE) --no-print-directory need-test
+	{ .ci/host-state; ip netns list; } >bin/host-before.txt
+	.ci/timed $(TIMES) "build" $(MAKE) --no-print-directory build
+	.ci/timed $(TIMES) "format and vet" $(MAKE) --no-print-directory lint-fast
+	.ci/timed $(TIMES) "unit" go test -timeout 10m -skip '^TestNetns|^TestBrowser' ./...
+	.ci/timed $(TIMES) "namespaces" go test -p 1 -timeout 15m -run '^TestNetns' ./...
+	.ci/timed $(TIMES) "browsers" go test -p 1 -timeout 15m -run '^TestBrowser' ./...
+	{ .ci/host-state; ip netns list; } >bin/host-after.txt
+	diff -u bin/host-before.txt bin/host-after.txt || { echo "the tests changed this machine: see the lines above"; exit 1; }
+
+test-long: need-test build ## what takes longer: load, floods, 200 kills, the race detector; note the result in docs/test-record.md
+	CGO_ENABLED=1 go test -race -timeout 20m -skip '^TestNetns|^TestBrowser' ./...
+	MEETZONE_LONG=1 go test -p 1 -count 1 -timeout 60m -run '^TestNetns|^TestLong' -v ./...
+
+BENCH := bin/bench.txt
+
+bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 2 minutes)
+	@mkdir -p bin; : >$(BENCH)
+	# One package after the other: side by side they would measure each other.
+	for package in ./dataplane ./mmr ./appliance; do
+		echo "measuring $$package"
+		go test -run '^$$' -bench . -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
+	done
+	.ci/bench-table $(BENCH)
+
+fuzz: need-build ## runs every fuzz target for FUZZTIME (default 20s)
+	@for file in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do
+			echo "$$(dirname $$file) $$target"
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-20s} ./$$(dirname $$file)
+		done
+	done
+
+lint-fast:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go'))
+	[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
+	go vet ./...
+
+lint: need-build lint-fast ## gofmt, go vet, staticcheck
+	go tool staticcheck ./...
+
+clean: ## removes what was built, never the state
+	rm -rf bin
+
+.PHONY: help need-build need-test build run test test-long bench fuzz lint lint-fast clean
