@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +147,7 @@ func TestAPIScopes(t *testing.T) {
 	}
 }
 
-// TestOpenAPI: the document is served, it is the one in docs, and it names every path and nothing else.
+// TestOpenAPI: the document is served, and it names every path and nothing else.
 func TestOpenAPI(t *testing.T) {
 	z := openZone(t, Config{})
 	answer, err := z.web.Client().Get(z.web.URL + "/api/v1/openapi.yaml")
@@ -157,9 +156,6 @@ func TestOpenAPI(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	served, _ := io.ReadAll(answer.Body)
-	if kept, err := os.ReadFile("../docs/openapi.yaml"); err != nil || string(kept) != string(served) {
-		t.Errorf("docs/openapi.yaml is another one: %v", err)
-	}
 	var document struct {
 		Paths map[string]map[string]yaml.Node
 	}

@@ -254,7 +254,7 @@ func testKey(n byte) ed25519.PrivateKey {
 
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
@@ -396,8 +396,15 @@ func (c *testClient) sendText(text string) {
 }
 
 func (c *testClient) receive() (wire.Message, error) {
-	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
+	return c.read(ctx)
+}
+
+// patience is how long a test waits for what must come.
+const patience = 5 * time.Second
+
+func (c *testClient) read(ctx context.Context) (wire.Message, error) {
 	_, data, err := c.socket.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -419,9 +426,11 @@ func stateOf(data []byte) uint64 {
 // expect reads until a message of the type comes for which every condition holds.
 func expect[M wire.Message](c *testClient, conditions ...func(M) bool) M {
 	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
 	var seen []string
 	for {
-		m, err := c.receive()
+		m, err := c.read(ctx)
 		if err != nil {
 			var zero M
 			c.t.Fatalf("waiting for %s after %s: %v", zero.Type(), strings.Join(seen, " "), err)

@@ -3,7 +3,6 @@ package zonectl
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
@@ -105,24 +104,24 @@ func TestResumeLostWelcome(t *testing.T) {
 	}
 }
 
-// hold keeps runMeeting busy until it is closed.
-type hold chan struct{}
+// hold keeps runMeeting busy from held to release.
+type hold struct{ held, release chan struct{} }
 
-func (h hold) do(*meeting) { <-h }
+func (h hold) do(*meeting) { close(h.held); <-h.release }
 
 // TestResumeAbandoned: a channel that ends while a busy meeting has its resume does not keep the session for ever.
 func TestResumeAbandoned(t *testing.T) {
 	z := openZone(t, Config{})
 	number := z.create(MeetingSpec{}).Number
 	a := z.join("A", wire.LookupRequest{Meeting: number})
+	a.send(wire.Ping{})
+	expect[wire.Pong](a) // the answer to the offer is in the inbox, or done
 	m := z.meetingOf(a.welcome.Session)
-	busy := make(hold)
+	busy := hold{make(chan struct{}), make(chan struct{})}
 	if err := m.send(t.Context(), busy); err != nil {
 		t.Fatal(err)
 	}
-	for len(m.inbox) > 0 { // until runMeeting is held
-		runtime.Gosched()
-	}
+	<-busy.held // and everything before it is done
 	ctx, cancel := context.WithCancel(t.Context())
 	ch := &channel{c: z.Controller, out: newOutbox()}
 	refused := make(chan error, 1)
@@ -130,14 +129,12 @@ func TestResumeAbandoned(t *testing.T) {
 		_, err := ch.resume(ctx, wire.Resume{Session: a.welcome.Session, Secret: a.welcome.Secret}, 1)
 		refused <- err
 	}()
-	for len(m.inbox) == 0 {
-		runtime.Gosched()
-	}
+	eventually(t, "the resume waits in the inbox", func() bool { return len(m.inbox) == 1 })
 	cancel()
 	if err := <-refused; err == nil {
 		t.Error("resumed without a reply")
 	}
-	close(busy)
+	close(busy.release)
 	info, err := z.Meeting(t.Context(), number)
 	if err != nil || len(info.Participants) != 1 || !info.Participants[0].Away {
 		t.Errorf("the session waits for nobody: %+v, %v", info, err)

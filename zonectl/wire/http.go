@@ -1,7 +1,7 @@
 package wire
 
 // The HTTP half of the protocol: what is asked before the control channel exists. All bodies are JSON; every answer that is not a success is an
-// Error. docs/protocol.md has the whole of it, docs/openapi.yaml the machine-readable form.
+// Error. docs/protocol.md has the whole of it, zonectl/openapi.yaml the machine-readable form.
 
 // Paths of the HTTP half.
 const (
