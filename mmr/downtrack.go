@@ -36,8 +36,11 @@ type downTrack struct {
 	accepted      bool
 	out           sender // nil while nothing can be sent
 
-	wanted   *source // who belongs into the slot
-	showing  *source // whose packets are sent: wanted, or who was there before as long as wanted has not begun
+	pub      *publication // whose picture, voice or screen belongs into the slot, nil nobody's
+	target   Layer        // what of it is to be sent
+	targeted bool         // setTarget has said so
+	wanted   *source      // of pub, as the target and what comes at present have it
+	showing  *source      // whose packets are sent: wanted, or what was sent before as long as wanted has not begun
 	deadline dataplane.Instant
 	listed   bool // in shard.switching
 	munge    *munge.Track
@@ -57,7 +60,7 @@ func newDownTrack(m Medium, index int) *downTrack {
 	var b [14]byte
 	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	d := &downTrack{
-		medium: m, index: index, kind: codec.VP8,
+		medium: m, index: index, kind: codec.VP8, target: topLayer,
 		ssrc: binary.BigEndian.Uint32(b[:]) | 1, rtxSeq: binary.BigEndian.Uint16(b[4:]) >> 1,
 	}
 	if m == Audio {
@@ -76,9 +79,25 @@ func (d *downTrack) accept(a *answered) {
 	d.accepted, d.pt, d.rtxPT = true, a.PayloadType, a.RTXPayloadType
 }
 
-// assign puts a source into the slot, nil empties it. A picture that is shown goes on until the new source's keyframe has come, or
+// assign puts a publication into the slot, nil empties it. A picture that is shown goes on until the new one's keyframe has come, or
 // switchPatience is over; a voice ends at once.
-func (d *downTrack) assign(now dataplane.Instant, s *source) {
+func (d *downTrack) assign(now dataplane.Instant, pub *publication) {
+	if d.pub == pub {
+		return
+	}
+	d.pub, d.targeted = pub, false
+	d.noteChange()
+	if pub == nil {
+		d.want(now, nil)
+		return
+	}
+	d.e.switches++
+	d.e.sh.stats.switches++
+	d.want(now, pub.pick(d.target.Encoding))
+}
+
+// want has a source sent in place of the one that is shown: somebody else's, or another encoding of the same picture.
+func (d *downTrack) want(now dataplane.Instant, s *source) {
 	if d.wanted == s {
 		return
 	}
@@ -86,13 +105,10 @@ func (d *downTrack) assign(now dataplane.Instant, s *source) {
 		d.wanted.unsubscribe(d)
 	}
 	d.wanted = s
-	d.noteChange()
 	if s == nil {
 		d.hide()
 		return
 	}
-	d.e.switches++
-	d.e.sh.stats.switches++
 	if !s.kind.Video() {
 		d.hide()
 	}
@@ -129,9 +145,12 @@ func (d *downTrack) restart(now dataplane.Instant) {
 
 // sourceEnded is told by a source that is no more.
 func (d *downTrack) sourceEnded(now dataplane.Instant, s *source) {
-	if d.wanted == s {
+	if d.wanted == s && d.pub.there() {
+		d.choose(now)
+	} else if d.wanted == s {
 		d.assign(now, nil)
-	} else if d.showing == s {
+	}
+	if d.showing == s {
 		d.restart(now)
 	}
 	s.unsubscribe(d)
@@ -143,7 +162,7 @@ func (d *downTrack) await(now dataplane.Instant) {
 	if s == nil || s == d.showing || d.out == nil || !d.accepted || !s.kind.Video() {
 		return
 	}
-	if d.showing != nil {
+	if d.showing != nil && d.showing.pub != s.pub { // an old encoding of the same picture goes on as long as it comes
 		d.deadline = now + switchPatience
 		d.e.sh.wake(d.deadline)
 		if !d.listed {
@@ -158,7 +177,7 @@ func (d *downTrack) await(now dataplane.Instant) {
 func (sh *shard) endSwitches(now dataplane.Instant) {
 	kept := sh.switching[:0]
 	for _, d := range sh.switching {
-		if d.showing == nil || d.showing == d.wanted {
+		if d.showing == nil || d.showing.pub == d.pub {
 			d.listed = false
 			continue
 		}
@@ -187,7 +206,7 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 		if !a.found {
 			continue
 		}
-		if !d.e.budget.admit(now, class, len(a.payload)) {
+		if a.in.Descriptor.TID > d.target.Temporal || !d.e.budget.admit(now, class, len(a.payload)) {
 			d.munge.Drop(&a.in)
 			continue
 		}
@@ -227,11 +246,13 @@ func (d *downTrack) catchUp(s *source, first uint64) {
 
 // begin notes that the wanted source has begun.
 func (d *downTrack) begin(now dataplane.Instant, s *source) {
+	if d.showing == nil || d.showing.pub != s.pub {
+		d.noteChange()
+	}
 	if d.showing != nil && d.showing != s {
 		d.showing.unsubscribe(d)
 	}
 	d.showing = s
-	d.noteChange()
 	d.e.nextReport = now // the new source's clock
 }
 
@@ -305,13 +326,13 @@ func (d *downTrack) tooLate(now dataplane.Instant, timestamp uint32) bool {
 
 // slot says who is in the slot, for the owner of the endpoint. While the old picture goes on, it is still its owner's.
 func (d *downTrack) slot() Slot {
-	s := d.wanted
-	if s != nil && d.showing != nil {
-		s = d.showing
+	pub := d.pub
+	if pub != nil && d.showing != nil {
+		pub = d.showing.pub
 	}
 	slot := Slot{Medium: d.medium, Index: d.index}
-	if s != nil {
-		slot.Source, slot.Paused = s.origin.id, !s.live
+	if pub != nil {
+		slot.Source, slot.Paused = pub.origin.id, !pub.live()
 	}
 	return slot
 }

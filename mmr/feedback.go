@@ -20,8 +20,17 @@ const (
 
 // Out, to senders: what is missing, keyframe requests, transport-wide feedback, REMB and receiver reports.
 
-// askMissing asks for what is missing and due.
+// askMissing asks for what is missing and due in all encodings.
 func (u *upTrack) askMissing(now dataplane.Instant) {
+	for _, st := range u.streams {
+		if st != nil {
+			st.askMissing(now)
+		}
+	}
+}
+
+// askMissing asks for what is missing and due.
+func (u *upStream) askMissing(now dataplane.Instant) {
 	u.waiting = false
 	if u.rx == nil || !u.nack || u.muted || u.src == nil {
 		return
@@ -48,7 +57,7 @@ func (u *upTrack) askMissing(now dataplane.Instant) {
 const nackEvery = dataplane.Instant(5 * time.Millisecond)
 
 // askKeyframe sends a PLI.
-func (u *upTrack) askKeyframe(now dataplane.Instant, s *source) {
+func (u *upStream) askKeyframe(now dataplane.Instant, s *source) {
 	t := u.e.transports[u.medium]
 	if t == nil || !t.ready() || u.src != s {
 		return
@@ -63,7 +72,7 @@ func (e *endpoint) feedback(now dataplane.Instant) {
 		if t == nil || t.media[0] != Medium(m) || !t.ready() {
 			continue // a bundled one is visited with its first medium
 		}
-		var ssrcs [NumMedia]uint32
+		var ssrcs [NumMedia * maxEncodings]uint32
 		n := e.sending(t.media, &ssrcs)
 		if n == 0 {
 			continue
@@ -83,11 +92,16 @@ func (e *endpoint) feedback(now dataplane.Instant) {
 }
 
 // sending lists the SSRCs that the endpoint sends of media.
-func (e *endpoint) sending(media []Medium, ssrcs *[NumMedia]uint32) (n int) {
+func (e *endpoint) sending(media []Medium, ssrcs *[NumMedia * maxEncodings]uint32) (n int) {
 	for _, m := range media {
-		if u := e.up[m]; u != nil && u.src != nil && u.ssrc != 0 {
-			ssrcs[n] = u.ssrc
-			n++
+		if e.up[m] == nil {
+			continue
+		}
+		for _, st := range e.up[m].streams {
+			if st != nil && st.src != nil && st.ssrc != 0 {
+				ssrcs[n] = st.ssrc
+				n++
+			}
 		}
 	}
 	return n
@@ -122,10 +136,8 @@ func (e *endpoint) report(now dataplane.Instant) {
 			continue
 		}
 		b := e.sh.scratch[:0]
-		if u := e.up[m]; u != nil && u.src != nil {
-			if r, ok := u.receiverReport(now); ok {
-				b = appendRR(b, e.reporter, []report{r})
-			}
+		if u := e.up[m]; u != nil {
+			b = u.appendReports(now, b)
 		}
 		for _, d := range e.slots[m] {
 			if len(b) > maxCompound-srSize {
@@ -142,8 +154,27 @@ func (e *endpoint) report(now dataplane.Instant) {
 
 const srSize = 28 // without report blocks
 
-// receiverReport says how the track arrives.
-func (u *upTrack) receiverReport(now dataplane.Instant) (r report, ok bool) {
+// appendReports adds a receiver report about all encodings that arrive.
+func (u *upTrack) appendReports(now dataplane.Instant, b []byte) []byte {
+	var reports [maxEncodings]report
+	n := 0
+	for _, st := range u.streams {
+		if st == nil || st.src == nil {
+			continue
+		}
+		if r, ok := st.receiverReport(now); ok {
+			reports[n] = r
+			n++
+		}
+	}
+	if n == 0 {
+		return b
+	}
+	return appendRR(b, u.e.reporter, reports[:n])
+}
+
+// receiverReport says how the stream arrives.
+func (u *upStream) receiverReport(now dataplane.Instant) (r report, ok bool) {
 	rep, ok := u.rx.Report()
 	if !ok {
 		return r, false
@@ -210,13 +241,13 @@ func (e *endpoint) senderReported(now dataplane.Instant, tt *transportTracks, in
 	if entry == nil || entry.rtx || info.ntp == 0 {
 		return
 	}
-	u := entry.track
+	u := entry.stream
 	u.ntp, u.ntpAt, u.rtp, u.reported = info.ntp, now, info.rtp, true
 	e.senderTime.update(unixTime(info.ntp), e.sh.wallTime(now))
 }
 
 // clock returns when the track's last sender report was made, by the router's clock.
-func (u *upTrack) clock() (wall int64, rtp uint32, ok bool) {
+func (u *upStream) clock() (wall int64, rtp uint32, ok bool) {
 	return unixTime(u.ntp) + u.e.senderTime.offset, u.rtp, u.reported
 }
 
@@ -304,8 +335,8 @@ func (e *endpoint) wantsKeyframe(now dataplane.Instant, media []Medium, ssrc uin
 // saidBye takes a stream that its sender has ended for silent, without waiting.
 func (e *endpoint) saidBye(now dataplane.Instant, tt *transportTracks, p *rtcpPacket) {
 	for b := p.body[:min(len(p.body), 4*int(p.count))]; len(b) >= 4; b = b[4:] {
-		if entry := tt.find(binary.BigEndian.Uint32(b)); entry != nil && !entry.rtx && entry.track.src != nil {
-			entry.track.src.setLive(now, false)
+		if entry := tt.find(binary.BigEndian.Uint32(b)); entry != nil && !entry.rtx && entry.stream.src != nil {
+			entry.stream.src.setLive(now, false)
 		}
 	}
 }

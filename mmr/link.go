@@ -58,6 +58,7 @@ type linkMessage struct {
 	source   munge.Source // number at the side where the source's endpoint is
 	endpoint EndpointID
 	medium   Medium
+	encoding uint8
 	codec    codec.Kind
 	on       bool
 	wall     int64
@@ -250,7 +251,7 @@ func (l *link) announce(s *source) {
 	if s.origin.local == nil {
 		return
 	}
-	l.tell(linkMessage{kind: linkAnnounce, source: s.id, endpoint: s.origin.id, medium: s.medium, codec: s.kind, on: s.live})
+	l.tell(linkMessage{kind: linkAnnounce, source: s.id, endpoint: s.origin.id, medium: s.medium, encoding: s.encoding, codec: s.kind, on: s.live})
 }
 
 func (l *link) withdraw(s *source) {
@@ -383,15 +384,17 @@ func (l *link) announced(now dataplane.Instant, m *linkMessage) {
 	s := l.there[m.source]
 	if s == nil {
 		o := l.sh.originOf(m.endpoint)
-		if o.local != nil || int(m.medium) >= NumMedia {
+		if o.local != nil || int(m.medium) >= NumMedia || m.encoding >= maxEncodings {
 			return // an endpoint of this side has that id
 		}
-		s = l.sh.newSource(now, o, m.medium, m.codec, &farSource{l: l, id: m.source})
+		s = l.sh.newSource(now, o, m.medium, m.encoding, m.codec, &farSource{l: l, id: m.source})
 		l.there[m.source] = s
 	}
 	if s.live && !m.on {
 		for _, d := range slices.Clone(s.down) {
-			d.restart(now)
+			if d.showing == s || d.wanted == s {
+				d.restart(now)
+			}
 		}
 	}
 	s.setLive(now, m.on)
@@ -404,7 +407,7 @@ func (l *link) withdrawn(now dataplane.Instant, id munge.Source) {
 	}
 	delete(l.there, id)
 	s.end(now)
-	if o := s.origin; o.local == nil && o.sources == [NumMedia]*source{} {
+	if o := s.origin; o.local == nil && o.silent() {
 		l.sh.dropOrigin(o.id)
 	}
 }

@@ -25,7 +25,7 @@ func TestRelearnForgets(t *testing.T) {
 	now += 2 * relearnEvery
 	arrive(2, ptVP8, 40000)
 	arrive(1, ptVP8, 101)
-	u := e.up[Video]
+	u := e.up[Video].streams[0]
 	if received := u.rx.Stats().Received; u.ssrc != 2 || received != 1 {
 		t.Errorf("SSRC %d has %d packets, want 1 of SSRC 2", u.ssrc, received)
 	}
@@ -33,7 +33,7 @@ func TestRelearnForgets(t *testing.T) {
 		t.Error("the SSRCs of the stream before are still bound")
 	}
 	arrive(12, ptVP8RTX, 0)
-	if found := tt.find(12); found == nil || !found.rtx || found.track != u {
+	if found := tt.find(12); found == nil || !found.rtx || found.stream != u {
 		t.Error("the new stream's retransmissions are not learnt")
 	}
 }

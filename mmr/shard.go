@@ -60,7 +60,7 @@ type shard struct {
 	round     uint64 // marks sources while slots are assigned
 
 	fresh     []*source // with packets to forward
-	gaps      []*upTrack
+	gaps      []*upStream
 	keys      []*source    // with a keyframe to be asked for again
 	switching []*downTrack // between two pictures
 	stale     [NumMedia]bool
@@ -146,7 +146,7 @@ func (sh *shard) removeEndpoint(now dataplane.Instant, e *endpoint) {
 func (sh *shard) originOf(id EndpointID) *origin {
 	o := sh.byOrigin[id]
 	if o == nil {
-		o = &origin{id: id}
+		o = newOrigin(id)
 		sh.byOrigin[id] = o
 		sh.origins = append(sh.origins, o)
 	}
@@ -248,6 +248,9 @@ func (sh *shard) tick(now dataplane.Instant) {
 	sh.nextTick = now + sh.every/tickPhases
 	for _, s := range sh.sources {
 		s.checkSilence(now)
+		if s.kind.Video() {
+			s.rate.update(now)
+		}
 	}
 	if now >= sh.nextReport && len(sh.links) > 0 {
 		sh.nextReport = now + reportEvery

@@ -22,12 +22,14 @@ func (sh *shard) settle(now dataplane.Instant) {
 		for _, e := range sh.endpoints {
 			if stale[Video] {
 				e.assignVideo(now)
+				e.chooseLayers(now, Video)
 			}
 			if stale[Audio] || stale[Video] { // voices follow their pictures
 				e.assignAudio(now)
 			}
 			if stale[Content] {
 				e.assignContent(now)
+				e.chooseLayers(now, Content)
 			}
 		}
 	}
@@ -83,11 +85,11 @@ func (sh *shard) announceSpeaker() {
 
 // assignAudio gives the loudest three voices but the endpoint's own to its slots. Who is heard stays in their slot.
 func (e *endpoint) assignAudio(now dataplane.Instant) {
-	var chosen [AudioSlots]*source
+	var chosen [AudioSlots]*publication
 	n := 0
 	for _, v := range e.sh.voices.Ranking() {
 		if s := v.Owner; n < len(chosen) && s.live && s.origin.id != e.id {
-			chosen[n] = s
+			chosen[n] = s.pub
 			n++
 		}
 	}
@@ -97,45 +99,45 @@ func (e *endpoint) assignAudio(now dataplane.Instant) {
 // place keeps those of chosen that are in a slot, empties the other slots and fills them with the rest of chosen. Audio slot n is offered in
 // one stream with video slot n, and browsers play a stream in sync: a voice goes to the slot of its picture, also when it has to change
 // places with one that has no picture there.
-func (e *endpoint) place(now dataplane.Instant, chosen []*source) {
+func (e *endpoint) place(now dataplane.Instant, chosen []*publication) {
 	slots := e.slots[Audio]
 	for _, d := range slots {
-		if d.wanted != nil && !slices.Contains(chosen, d.wanted) {
+		if d.pub != nil && !slices.Contains(chosen, d.pub) {
 			d.assign(now, nil)
 		}
 	}
-	for _, s := range chosen {
-		if here := slices.IndexFunc(slots, func(d *downTrack) bool { return d.wanted == s }); here >= 0 {
+	for _, p := range chosen {
+		if here := slices.IndexFunc(slots, func(d *downTrack) bool { return d.pub == p }); here >= 0 {
 			e.rejoin(now, here)
 			continue
 		}
-		if to := e.pictureOf(s); to >= 0 && slots[to].wanted == nil {
-			slots[to].assign(now, s)
+		if to := e.pictureOf(p); to >= 0 && slots[to].pub == nil {
+			slots[to].assign(now, p)
 			continue
 		}
-		free := slices.IndexFunc(slots, func(d *downTrack) bool { return d.wanted == nil }) // there are as many slots as voices
-		slots[free].assign(now, s)
+		free := slices.IndexFunc(slots, func(d *downTrack) bool { return d.pub == nil }) // there are as many slots as voices
+		slots[free].assign(now, p)
 		e.rejoin(now, free)
 	}
 }
 
 // pictureOf returns the index of the audio slot that is in sync with the picture of a voice, -1 when there is none.
-func (e *endpoint) pictureOf(voice *source) int {
+func (e *endpoint) pictureOf(voice *publication) int {
 	pictures := e.slots[Video]
 	return slices.IndexFunc(pictures[:min(len(pictures), AudioSlots)], func(d *downTrack) bool {
-		return d.wanted != nil && d.wanted.origin == voice.origin
+		return d.pub != nil && d.pub.origin == voice.origin
 	})
 }
 
 // rejoin moves the voice in an audio slot to its picture's, unless whose that is has their picture there.
 func (e *endpoint) rejoin(now dataplane.Instant, here int) {
 	slots := e.slots[Audio]
-	voice := slots[here].wanted
+	voice := slots[here].pub
 	to := e.pictureOf(voice)
 	if to < 0 || to == here {
 		return
 	}
-	other := slots[to].wanted
+	other := slots[to].pub
 	if other != nil && e.pictureOf(other) == to {
 		return
 	}
@@ -156,13 +158,13 @@ func (e *endpoint) assignVideo(now dataplane.Instant) {
 		e.assignDefault(now)
 		return
 	}
-	var chosen [MaxVideoSlots]*source
+	var chosen [MaxVideoSlots]*publication
 	for _, v := range e.views {
 		if v.Slot < 0 || v.Slot >= len(e.slots[Video]) {
 			continue
 		}
-		if o := e.sh.byOrigin[v.Source]; o != nil {
-			chosen[v.Slot] = o.sources[Video]
+		if o := e.sh.byOrigin[v.Source]; o != nil && o.sends[Video].there() {
+			chosen[v.Slot] = &o.sends[Video]
 		}
 	}
 	for i, d := range e.slots[Video] {
@@ -176,32 +178,32 @@ func (e *endpoint) assignDefault(now dataplane.Instant) {
 	slots := e.slots[Video]
 	e.sh.round++
 	for _, d := range slots {
-		if d.wanted != nil {
-			d.wanted.mark = e.sh.round
+		if d.pub != nil {
+			d.pub.mark = e.sh.round
 		}
 	}
 	for _, o := range e.sh.origins {
-		s := o.sources[Video]
-		if s == nil || !s.live || o.id == e.id || s.mark == e.sh.round {
+		p := &o.sends[Video]
+		if !p.live() || o.id == e.id || p.mark == e.sh.round {
 			continue
 		}
 		d := freeSlot(slots)
 		if d == nil {
 			return
 		}
-		d.assign(now, s)
+		d.assign(now, p)
 	}
 }
 
 // freeSlot returns the first empty slot, or else the first in which nothing is shown any more.
 func freeSlot(slots []*downTrack) *downTrack {
 	for _, d := range slots {
-		if d.wanted == nil {
+		if d.pub == nil {
 			return d
 		}
 	}
 	for _, d := range slots {
-		if !d.wanted.live {
+		if !d.pub.live() {
 			return d
 		}
 	}
@@ -210,12 +212,12 @@ func freeSlot(slots []*downTrack) *downTrack {
 
 // assignContent gives the content slot to whoever shares.
 func (e *endpoint) assignContent(now dataplane.Instant) {
-	var s *source
-	if o := e.sh.byOrigin[e.sh.content]; o != nil && o.id != e.id {
-		s = o.sources[Content]
+	var p *publication
+	if o := e.sh.byOrigin[e.sh.content]; o != nil && o.id != e.id && o.sends[Content].there() {
+		p = &o.sends[Content]
 	}
 	for _, d := range e.slots[Content] {
-		d.assign(now, s)
+		d.assign(now, p)
 	}
 }
 

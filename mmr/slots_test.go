@@ -93,13 +93,13 @@ const cameraMark = 14 // offset in the payload, behind descriptor and frame head
 func newCamera(e *endpoint, index int, r *rand.Rand) *camera {
 	c := &camera{e: e, index: index, seq: 1<<16 | uint64(r.IntN(1<<16)), picture: uint16(r.IntN(1 << 15)), ts: r.Uint32()}
 	e.up[Video].bindTo(0, &c.tt, &answered{SSRC: uint32(1000 + index), PayloadType: ptVP8})
-	c.asked = e.up[Video].src.keyAsked
+	c.asked = e.up[Video].streams[0].src.keyAsked
 	return c
 }
 
 // shoot returns the packets of the next picture.
 func (c *camera) shoot(now dataplane.Instant, r *rand.Rand) (packets [][]byte) {
-	if src := c.e.up[Video].src; src.keyAsked != c.asked {
+	if src := c.e.up[Video].streams[0].src; src.keyAsked != c.asked {
 		if now-c.asked < keyframeEvery && c.asked > 0 {
 			panic("keyframe requests too close to each other")
 		}

@@ -14,9 +14,27 @@ import (
 
 // origin is an endpoint of the meeting as a shard sees it: one of its own, or one behind a link.
 type origin struct {
-	id      EndpointID
-	local   *endpoint // nil behind a link
-	sources [NumMedia]*source
+	id    EndpointID
+	local *endpoint // nil behind a link
+	sends [NumMedia]publication
+}
+
+func newOrigin(id EndpointID) *origin {
+	o := &origin{id: id}
+	for m := range o.sends {
+		o.sends[m].origin, o.sends[m].medium = o, Medium(m)
+	}
+	return o
+}
+
+// silent tells whether nothing is known of what it sends.
+func (o *origin) silent() bool {
+	for m := range o.sends {
+		if o.sends[m].there() {
+			return false
+		}
+	}
+	return true
 }
 
 // Bounds of a source.
@@ -27,6 +45,8 @@ const (
 
 	// silentAfter is how long nothing may come before a source counts as paused. Opus sends something every 400 ms even in silence.
 	silentAfter = dataplane.Instant(2 * time.Second)
+	// stoppedAfter is that for an encoding while others of the same picture come: its sender has stopped it.
+	stoppedAfter = dataplane.Instant(500 * time.Millisecond)
 
 	// keyframeEvery is the least time between two keyframe requests to one source, and how soon a request is repeated.
 	keyframeEvery = dataplane.Instant(400 * time.Millisecond)
@@ -45,18 +65,21 @@ type feed interface {
 // source is one RTP stream that can be put into slots. A sender that starts over with another SSRC gets a new source, so that the numbers
 // of one source never run twice.
 type source struct {
-	id     munge.Source
-	sh     *shard
-	origin *origin
-	medium Medium
-	kind   codec.Kind
-	feed   feed
-	past   *history.Ring
-	fresh  []arrival    // what this batch brought, in the order of arrival
-	down   []*downTrack // that show it or wait for it
-	tapped int          // links that want it
-	voice  *speaker.Voice[*source]
-	mark   uint64 // see shard.round
+	id       munge.Source
+	sh       *shard
+	origin   *origin
+	medium   Medium
+	kind     codec.Kind
+	pub      *publication
+	encoding uint8 // its place in pub
+	feed     feed
+	past     *history.Ring
+	fresh    []arrival    // what this batch brought, in the order of arrival
+	down     []*downTrack // that show it or wait for it
+	tapped   int          // links that want it
+	voice    *speaker.Voice[*source]
+	rate     rateMeter // of pictures
+	height   int       // of the picture, 0 unknown
 
 	live bool // packets come, and they are let in
 	last dataplane.Instant
@@ -79,9 +102,10 @@ type arrival struct {
 	level   uint8  // audio level of the packet, noLevel without
 }
 
-// newSource adds a source of an endpoint in place of the one that it had for the medium.
-func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, kind codec.Kind, from feed) *source {
-	if old := o.sources[m]; old != nil {
+// newSource adds a source of an endpoint in place of the one that it had for the encoding of the medium.
+func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, encoding uint8, kind codec.Kind, from feed) *source {
+	pub := &o.sends[m]
+	if old := pub.encodings[encoding]; old != nil {
 		old.end(now)
 	}
 	packets := audioHistory
@@ -90,11 +114,11 @@ func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, kind code
 	}
 	sh.lastID++
 	s := &source{
-		id: sh.lastID, sh: sh, origin: o, medium: m, kind: kind, feed: from, past: history.New(history.Config{Packets: packets}),
+		id: sh.lastID, sh: sh, origin: o, medium: m, kind: kind, pub: pub, encoding: encoding, feed: from, past: history.New(history.Config{Packets: packets}),
 		keyAsked: now - keyframeEvery,
 	}
 	sh.sources[s.id] = s
-	o.sources[m] = s
+	pub.encodings[encoding] = s
 	sh.touch(m)
 	for _, l := range sh.links {
 		l.announce(s)
@@ -105,15 +129,15 @@ func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, kind code
 // end takes the source out of all slots.
 func (s *source) end(now dataplane.Instant) {
 	s.setLive(now, false)
+	if s.pub.encodings[s.encoding] == s {
+		s.pub.encodings[s.encoding] = nil
+	}
 	for _, d := range slices.Clone(s.down) {
 		d.sourceEnded(now, s)
 	}
 	s.past.Reset()
 	s.fresh = s.fresh[:0]
 	delete(s.sh.sources, s.id)
-	if s.origin.sources[s.medium] == s {
-		s.origin.sources[s.medium] = nil
-	}
 	for _, l := range s.sh.links {
 		l.withdraw(s)
 	}
@@ -131,14 +155,17 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 	if s.voice != nil {
 		s.hear(now, level, len(payload))
 	}
-	if len(s.down) == 0 && s.tapped == 0 {
-		return
-	}
 	a := arrival{
 		in:    munge.In{Source: s.id, Sequence: seq, Timestamp: h.Timestamp, Arrival: time.Duration(now)},
 		level: level,
 	}
 	s.describe(&a.in, payload)
+	if s.kind.Video() {
+		s.measure(&a.in, payload, len(pkt))
+	}
+	if len(s.down) == 0 && s.tapped == 0 {
+		return
+	}
 	if a.in.Keyframe && s.kind.Video() {
 		s.keyWanted = false
 	}
@@ -162,6 +189,18 @@ func (s *source) describe(in *munge.In, payload []byte) {
 	}
 	if d, err := codec.ParseVP8(payload); err == nil {
 		in.Descriptor, in.Keyframe = d, d.Keyframe
+	}
+}
+
+// measure notes how much comes of each layer, and how large the picture is.
+func (s *source) measure(in *munge.In, payload []byte, size int) {
+	s.rate.count(0, in.Descriptor.TID, size)
+	if !in.Keyframe {
+		return
+	}
+	if _, height, ok := in.Descriptor.FrameSize(payload); ok && height != s.height {
+		s.height = height
+		s.sh.touch(s.medium)
 	}
 }
 
@@ -255,7 +294,7 @@ func (s *source) setLive(now dataplane.Instant, live bool) {
 		s.voice = nil
 	}
 	for _, d := range s.down {
-		d.e.changed = true
+		d.noteChange()
 		if live && s.kind.Video() {
 			d.await(now)
 		}
@@ -264,9 +303,22 @@ func (s *source) setLive(now dataplane.Instant, live bool) {
 
 // checkSilence notices that nothing comes any more. Behind a link the far side does.
 func (s *source) checkSilence(now dataplane.Instant) {
-	if s.origin.local != nil && s.live && now-s.last >= silentAfter {
+	if s.origin.local == nil || !s.live || now-s.last < stoppedAfter {
+		return
+	}
+	if now-s.last >= silentAfter || s.outlived(now) {
 		s.setLive(now, false)
 	}
+}
+
+// outlived tells whether other encodings of the picture come.
+func (s *source) outlived(now dataplane.Instant) bool {
+	for _, other := range s.pub.encodings {
+		if other != nil && other != s && other.live && now-other.last < stoppedAfter/2 {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *source) subscribe(d *downTrack) {

@@ -63,6 +63,8 @@ type answered struct {
 	Slot   int
 	// SSRC and RTXSSRC are what the client says that it sends with, 0 unknown.
 	SSRC, RTXSSRC uint32
+	// RIDs are the encodings of simulcast that the client sends, the smallest first; nil without simulcast.
+	RIDs []string
 	// PayloadType and RTXPayloadType are the accepted ones; RTXPayloadType is 0 when the client refused RTX.
 	PayloadType, RTXPayloadType uint8
 	// NACK tells that the client takes part in retransmission (a=rtcp-fb nack).
@@ -94,8 +96,10 @@ func (e *endpoint) trackStats(s *EndpointStats) {
 
 func (u *upTrack) directionStats() DirectionStats {
 	n := u.past
-	if u.rx != nil {
-		n = addStats(n, u.rx.Stats())
+	for _, st := range u.streams {
+		if st != nil && st.rx != nil {
+			n = addStats(n, st.rx.Stats())
+		}
 	}
 	s := DirectionStats{
 		Packets: u.packets, Bytes: u.bytes, Lost: n.Lost - min(n.Lost, n.Repaired), NACKs: n.Asked, Resent: n.Repaired,

@@ -1,6 +1,7 @@
 package mmr
 
 import (
+	"slices"
 	"time"
 
 	"meetzone/dataplane"
@@ -20,31 +21,48 @@ const (
 	extRepairedRID       = 6
 )
 
-// upTrack is what an endpoint sends of one medium: what arrives on its SSRC, repaired by retransmissions on another one.
+// upTrack is what an endpoint sends of one medium: one stream, or with simulcast one for each encoding.
 type upTrack struct {
 	e      *endpoint
 	medium Medium
 	kind   codec.Kind
 
-	ssrc, rtxSSRC uint32 // 0 unknown
-	pt, rtxPT     uint8
-	nack          bool // the sender retransmits
-	accepted      bool
+	pt, rtxPT uint8
+	nack      bool // the sender retransmits
+	accepted  bool
+	rids      []string // of the encodings with simulcast, the smallest first; nil without
+	muted     bool
+	streams   [maxEncodings]*upStream // by encoding, nil before its first packet
+
+	packets, bytes uint64
+	keyframes      uint64 // requests
+	past           nack.Stats
+}
+
+// upStream is one encoding of a track: what arrives on its SSRC, repaired by retransmissions on another one.
+type upStream struct {
+	*upTrack
+	encoding uint8
+
+	ssrc, rtxSSRC uint32            // 0 unknown
 	learned       dataplane.Instant // when ssrc was last learnt from a packet
 
 	rx      *nack.Receiver
 	src     *source // nil before the first answer and after the end
-	muted   bool
-	waiting bool // in shard.gaps
+	waiting bool    // in shard.gaps
 
 	ntp      uint64 // of the last sender report, and when it came
 	ntpAt    dataplane.Instant
 	rtp      uint32
 	reported bool
+}
 
-	packets, bytes uint64
-	keyframes      uint64 // requests
-	past           nack.Stats
+// stream returns the stream of an encoding, a new one when there was none.
+func (u *upTrack) stream(encoding int) *upStream {
+	if u.streams[encoding] == nil {
+		u.streams[encoding] = &upStream{upTrack: u, encoding: uint8(encoding)}
+	}
+	return u.streams[encoding]
 }
 
 // transportTracks is the forwarding half of a transport, embedded in it. It finds the track of an incoming SSRC and collects feedback.
@@ -56,13 +74,13 @@ type transportTracks struct {
 	nextREMB  dataplane.Instant
 }
 
-// maxSSRCs bounds what one transport may bring: three media with RTX, and some that were replaced.
-const maxSSRCs = 12
+// maxSSRCs bounds what one transport may bring: three media, one of them in three encodings, with RTX, and some that were replaced.
+const maxSSRCs = 16
 
 type ssrcEntry struct {
-	ssrc  uint32
-	rtx   bool
-	track *upTrack
+	ssrc   uint32
+	rtx    bool
+	stream *upStream
 }
 
 // find returns the entry of an SSRC.
@@ -76,7 +94,7 @@ func (tt *transportTracks) find(ssrc uint32) *ssrcEntry {
 }
 
 // bind enters an SSRC; when the table is full the oldest entry goes.
-func (tt *transportTracks) bind(ssrc uint32, u *upTrack, rtx bool) *ssrcEntry {
+func (tt *transportTracks) bind(ssrc uint32, u *upStream, rtx bool) *ssrcEntry {
 	e := tt.find(ssrc)
 	if e == nil {
 		if tt.bound == maxSSRCs {
@@ -86,15 +104,15 @@ func (tt *transportTracks) bind(ssrc uint32, u *upTrack, rtx bool) *ssrcEntry {
 		e = &tt.ssrcs[tt.bound]
 		tt.bound++
 	}
-	*e = ssrcEntry{ssrc: ssrc, rtx: rtx, track: u}
+	*e = ssrcEntry{ssrc: ssrc, rtx: rtx, stream: u}
 	return e
 }
 
-// forget removes the entries of a track.
-func (tt *transportTracks) forget(u *upTrack) {
+// forget removes the entries of a stream.
+func (tt *transportTracks) forget(u *upStream) {
 	kept := tt.ssrcs[:0]
 	for _, e := range tt.ssrcs[:tt.bound] {
-		if e.track != u {
+		if e.stream != u {
 			kept = append(kept, e)
 		}
 	}
@@ -107,6 +125,8 @@ type extensions struct {
 	transportSeq uint16
 	hasSeq       bool
 	mid          []byte
+	rid          []byte
+	repairedRID  []byte // of what a retransmission repairs
 }
 
 func readExtensions(pkt []byte, h *packet.Header) (x extensions) {
@@ -128,6 +148,10 @@ func readExtensions(pkt []byte, h *packet.Header) (x extensions) {
 			x.transportSeq, x.hasSeq = packet.TransportSequence(value)
 		case extMID:
 			x.mid = value
+		case extRID:
+			x.rid = value
+		case extRepairedRID:
+			x.repairedRID = value
 		}
 	}
 }
@@ -163,43 +187,70 @@ func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks
 		}
 	}
 	if entry.rtx {
-		entry.track.takeRTX(now, pkt, &h, x.level)
+		entry.stream.takeRTX(now, pkt, &h, x.level)
 		return
 	}
-	entry.track.take(now, pkt, &h, x.level)
+	entry.stream.take(now, pkt, &h, x.level)
 }
 
-// learn finds the track of an SSRC that no answer named: by MID, or by payload type where only one track can be meant.
+// learn finds the stream of an SSRC that no answer named: by MID, or by payload type where only one track can be meant, and by RID.
 func (e *endpoint) learn(now dataplane.Instant, tt *transportTracks, media []Medium, h *packet.Header, x *extensions) *ssrcEntry {
-	var u *upTrack
-	for _, m := range media {
-		c := e.up[m]
-		if c == nil || !c.accepted || (h.PayloadType != c.pt && (h.PayloadType != c.rtxPT || c.rtxPT == 0)) {
-			continue
-		}
-		if len(x.mid) > 0 && string(x.mid) != c.mid() {
-			continue
-		}
-		if u != nil {
-			return nil // ambiguous
-		}
-		u = c
-	}
+	u := e.trackOf(media, h.PayloadType, x.mid)
 	if u == nil {
 		return nil
 	}
-	if h.PayloadType != u.pt {
-		u.rtxSSRC = h.SSRC
-		return tt.bind(h.SSRC, u, true)
+	rtx, rid := h.PayloadType != u.pt, x.rid
+	if rtx {
+		rid = x.repairedRID
 	}
-	if u.ssrc != 0 && now-u.learned < relearnEvery {
+	encoding := u.encodingOf(rid)
+	if encoding < 0 {
+		return nil
+	}
+	st := u.stream(encoding)
+	if rtx {
+		st.rtxSSRC = h.SSRC
+		return tt.bind(h.SSRC, st, true)
+	}
+	if st.ssrc != 0 && now-st.learned < relearnEvery {
 		return nil // two streams cannot take turns
 	}
-	u.learned = now
-	tt.forget(u) // what comes late of the stream before must not be counted into this one
-	u.rtxSSRC = 0
-	u.start(now, h.SSRC)
-	return tt.bind(h.SSRC, u, false)
+	st.learned = now
+	tt.forget(st) // what comes late of the stream before must not be counted into this one
+	st.rtxSSRC = 0
+	st.start(now, h.SSRC)
+	return tt.bind(h.SSRC, st, false)
+}
+
+// trackOf returns the one track that a packet can be of, nil when there is none or more than one.
+func (e *endpoint) trackOf(media []Medium, pt uint8, mid []byte) (u *upTrack) {
+	for _, m := range media {
+		c := e.up[m]
+		if c == nil || !c.accepted || (pt != c.pt && (pt != c.rtxPT || c.rtxPT == 0)) {
+			continue
+		}
+		if len(mid) > 0 && string(mid) != c.mid() {
+			continue
+		}
+		if u != nil {
+			return nil
+		}
+		u = c
+	}
+	return u
+}
+
+// encodingOf returns the encoding of a RID, -1 for one that was not agreed on. Without simulcast there is one encoding, whatever the RID.
+func (u *upTrack) encodingOf(rid []byte) int {
+	if len(u.rids) == 0 {
+		return 0
+	}
+	for i, known := range u.rids {
+		if string(rid) == known {
+			return i
+		}
+	}
+	return -1
 }
 
 // relearnEvery is the least time between two changes of a track's SSRC.
@@ -208,25 +259,32 @@ const relearnEvery = dataplane.Instant(time.Second)
 func (u *upTrack) mid() string { return u.medium.String() + upMid }
 
 // start begins with a new SSRC: nothing of the stream before can be continued.
-func (u *upTrack) start(now dataplane.Instant, ssrc uint32) {
+func (u *upStream) start(now dataplane.Instant, ssrc uint32) {
 	u.keepStats()
 	u.ssrc = ssrc
 	u.reported = false
 	u.rx = nack.NewReceiver(nack.Config{ClockRate: u.kind.ClockRate()})
-	u.src = u.e.sh.newSource(now, u.e.sh.originOf(u.e.id), u.medium, u.kind, u)
+	u.src = u.e.sh.newSource(now, u.e.sh.originOf(u.e.id), u.medium, u.encoding, u.kind, u)
 }
 
 // end takes what the track sent out of all slots.
 func (u *upTrack) end(now dataplane.Instant) {
-	if u.src != nil {
-		u.src.end(now)
-		u.src = nil
+	for _, st := range u.streams {
+		st.end(now)
 	}
 	u.accepted = false
 }
 
+// end takes what the stream sent out of all slots.
+func (u *upStream) end(now dataplane.Instant) {
+	if u != nil && u.src != nil {
+		u.src.end(now)
+		u.src = nil
+	}
+}
+
 // keepStats adds the counters of the receiver that is about to be replaced.
-func (u *upTrack) keepStats() {
+func (u *upStream) keepStats() {
 	if u.rx != nil {
 		u.past = addStats(u.past, u.rx.Stats())
 	}
@@ -242,8 +300,8 @@ func addStats(a, b nack.Stats) nack.Stats {
 	return b
 }
 
-// take enters a packet of the track's own SSRC.
-func (u *upTrack) take(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
+// take enters a packet of the stream's own SSRC.
+func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
 	u.packets++
 	u.bytes += uint64(len(pkt))
 	if u.src == nil || h.PayloadType != u.pt {
@@ -260,7 +318,7 @@ func (u *upTrack) take(now dataplane.Instant, pkt []byte, h *packet.Header, leve
 }
 
 // takeRTX unpacks a retransmission, RFC 4588.
-func (u *upTrack) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
+func (u *upStream) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
 	if u.src == nil || h.PayloadType != u.rtxPT {
 		return
 	}
@@ -277,7 +335,7 @@ func (u *upTrack) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, l
 }
 
 // noteGap has what is missing asked for at the end of the batch, when what was only reordered has come.
-func (u *upTrack) noteGap() {
+func (u *upStream) noteGap() {
 	if u.nack && !u.waiting {
 		u.waiting = true
 		u.e.sh.gaps = append(u.e.sh.gaps, u)
@@ -291,10 +349,12 @@ func (e *endpoint) setMuted(now dataplane.Instant, m Medium, muted bool) {
 		return
 	}
 	u.muted = muted
-	if muted && u.src != nil {
-		u.src.setLive(now, false)
-		for _, d := range u.src.down {
-			d.restart(now) // what comes after the pause refers to pictures that were dropped
+	for _, st := range u.streams {
+		if muted && st != nil && st.src != nil {
+			st.src.setLive(now, false)
+			for _, d := range st.src.down {
+				d.restart(now) // what comes after the pause refers to pictures that were dropped
+			}
 		}
 	}
 }
@@ -339,22 +399,37 @@ func (u *upTrack) accept(now dataplane.Instant, a *answered) {
 	u.bindTo(now, &t.transportTracks, a)
 }
 
+// bindTo prepares the track for what comes on a transport. With simulcast its streams are learnt from their packets alone.
 func (u *upTrack) bindTo(now dataplane.Instant, tt *transportTracks, a *answered) {
-	known := u.src != nil && tt.find(u.ssrc) != nil && tt.find(u.ssrc).track == u
-	if a.SSRC == 0 {
-		if !known {
-			u.ssrc, u.rtxSSRC, u.learned = 0, 0, 0 // on this transport it is still to be learnt
+	if !slices.Equal(u.rids, a.RIDs) {
+		for _, st := range u.streams {
+			st.end(now)
+		}
+		u.streams, u.rids = [maxEncodings]*upStream{}, a.RIDs
+	}
+	if len(u.rids) > 0 || a.SSRC == 0 {
+		for _, st := range u.streams {
+			if st != nil && !st.boundTo(tt) {
+				st.ssrc, st.rtxSSRC, st.learned = 0, 0, 0 // on this transport it is still to be learnt
+			}
 		}
 		return
 	}
-	if known && u.ssrc == a.SSRC {
+	st := u.stream(0)
+	if st.boundTo(tt) && st.ssrc == a.SSRC {
 		return
 	}
-	tt.forget(u)
-	u.start(now, a.SSRC)
-	tt.bind(a.SSRC, u, false)
+	tt.forget(st)
+	st.start(now, a.SSRC)
+	tt.bind(a.SSRC, st, false)
 	if a.RTXSSRC != 0 {
-		u.rtxSSRC = a.RTXSSRC
-		tt.bind(a.RTXSSRC, u, true)
+		st.rtxSSRC = a.RTXSSRC
+		tt.bind(a.RTXSSRC, st, true)
 	}
+}
+
+// boundTo tells whether the stream comes on a transport already.
+func (u *upStream) boundTo(tt *transportTracks) bool {
+	entry := tt.find(u.ssrc)
+	return u.src != nil && entry != nil && entry.stream == u
 }

@@ -49,7 +49,8 @@ func TestLearnSSRC(t *testing.T) {
 			h := packet.Header{PayloadType: c.pt, SequenceNumber: 7, SSRC: 99}
 			sh.arrived(1, e, &transportTracks{}, c.media, rtpPacket(h, c.mid, vp8Payload(1, true, true, 20)))
 			for m, u := range e.up {
-				if got, want := u.src != nil && u.ssrc == 99, Medium(m) == c.want && !c.none; got != want {
+				st := u.streams[0]
+				if got, want := st != nil && st.src != nil && st.ssrc == 99, Medium(m) == c.want && !c.none; got != want {
 					t.Errorf("%s: learnt %v, want %v", Medium(m), got, want)
 				}
 			}
@@ -81,7 +82,7 @@ func TestRTXRepairs(t *testing.T) {
 	e, _ := bareEndpoint(t, sh, "sender", 0)
 	r := rand.New(rand.NewPCG(1, 2))
 	cam := newCamera(e, 0, r)
-	cam.tt.bind(5000, e.up[Video], true)
+	cam.tt.bind(5000, e.up[Video].streams[0], true)
 	var rtxSeq uint16
 	sent := 0
 	var late [][]byte
