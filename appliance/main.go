@@ -52,7 +52,8 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newStatusCommand(), newDrainCommand())
+	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newStatusCommand(), newDrainCommand(),
+		newRebootCommand(), newPowerOffCommand(), newHelperCommand())
 	return root
 }
 

@@ -18,7 +18,7 @@ import (
 
 // parts lists what takes settings, in the order of applying: what others stand on comes first.
 func (d *daemon) parts() []config.Part {
-	return []config.Part{logPart{d}, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}}
+	return []config.Part{logPart{d}, hostPart{d}, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}}
 }
 
 // ---- log

@@ -19,6 +19,7 @@ import (
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/config"
+	"meetzone/appliance/helper"
 	"meetzone/dataplane"
 	"meetzone/dscp"
 	"meetzone/mmr"
@@ -39,6 +40,7 @@ type runFlags struct {
 	media                        []string
 	ownHost, firstMeeting        bool
 	drain                        time.Duration
+	helper                       string
 }
 
 func newRunCommand() *cobra.Command {
@@ -56,6 +58,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&f.metrics, "metrics", "", "`ADDR` of metrics and health; overrides box.listen.metrics (127.0.0.1:9801)")
 	flags.StringVar(&f.admin, "admin", "", "admin `SOCKET`; overrides box.listen.admin (/run/meetzone/admin.sock)")
 	flags.BoolVar(&f.ownHost, "own-host", false, "this machine's network is the appliance's own to change")
+	flags.StringVar(&f.helper, "helper", helper.DefaultSocket, "`SOCKET` of the helper, which does what needs root")
 	flags.BoolVar(&f.firstMeeting, "first-meeting", false, "start a meeting and print its link")
 	flags.DurationVar(&f.drain, "drain", 5*time.Second, "how long SIGTERM waits for people to leave")
 	return cmd
@@ -223,7 +226,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Drainer: zoneDrainer{d.zone}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }

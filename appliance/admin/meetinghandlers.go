@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -73,4 +74,16 @@ func (s *Server) drain(r *http.Request) (any, error) {
 	}
 	s.cfg.Logger.Info("drain", "on", asked.On, "who", whoAsks(r), "reason", asked.Reason)
 	return nil, s.cfg.Drainer.Drain(r.Context(), asked)
+}
+
+func (s *Server) power(r *http.Request) (any, error) {
+	asked, err := body[adminapi.Power](r)
+	if err != nil {
+		return nil, err
+	}
+	if asked.Action != adminapi.PowerReboot && asked.Action != adminapi.PowerOff {
+		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: fmt.Sprintf("There is no action %q.", asked.Action), Advice: "Use reboot or off."}
+	}
+	s.cfg.Logger.Warn("power", "action", asked.Action, "who", whoAsks(r), "reason", asked.Reason)
+	return nil, s.cfg.Machine.Power(r.Context(), asked)
 }

@@ -35,6 +35,11 @@ type Drainer interface {
 	Drain(ctx context.Context, drain adminapi.Drain) error
 }
 
+// Machine restarts the machine that the box is, or switches it off.
+type Machine interface {
+	Power(ctx context.Context, power adminapi.Power) error
+}
+
 // Host is what status tells of the process that nobody else knows: Version, Hostname, Zone, URL, Fingerprint, Drain, Meetings,
 // Sessions and its alarms. The server adds the rest.
 type Host interface {
@@ -46,6 +51,7 @@ type ServerConfig struct {
 	Revisions *Revisions
 	Meetings  Meetings
 	Drainer   Drainer
+	Machine   Machine
 	Host      Host
 	Started   time.Time    // of the process; default now
 	Logger    *slog.Logger // default slog.Default
@@ -55,7 +61,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "drainer": c.Drainer == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -131,6 +137,7 @@ func (s *Server) routes() http.Handler {
 		"GET " + adminapi.PathMeeting + "{n}":    s.showMeeting,
 		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
 		"PUT " + adminapi.PathDrain:              s.drain,
+		"POST " + adminapi.PathPower:             s.power,
 	} {
 		mux.Handle(pattern, s.answer(h))
 	}

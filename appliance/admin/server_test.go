@@ -23,6 +23,7 @@ import (
 type zone struct {
 	meetings []adminapi.Meeting
 	drained  adminapi.Drain
+	powered  adminapi.Power
 }
 
 func (z *zone) Create(_ context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error) {
@@ -55,6 +56,8 @@ func (z *zone) End(_ context.Context, number string) error {
 	return nil
 }
 
+func (z *zone) Power(_ context.Context, p adminapi.Power) error { z.powered = p; return nil }
+
 func (z *zone) Drain(_ context.Context, d adminapi.Drain) error { z.drained = d; return nil }
 
 func (z *zone) Describe() adminapi.Status {
@@ -67,7 +70,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Drainer: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Drainer: z, Machine: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,12 @@ func (c *Client) EndMeeting(ctx context.Context, number string) error {
 	return err
 }
 
+// Power restarts the machine or switches it off. It returns when systemd has begun with it.
+func (c *Client) Power(ctx context.Context, power Power) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, PathPower, power)
+	return err
+}
+
 // Drain starts or ends draining.
 func (c *Client) Drain(ctx context.Context, drain Drain) error {
 	_, err := call[struct{}](ctx, c, http.MethodPut, PathDrain, drain)

@@ -17,6 +17,7 @@ const (
 	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
 	PathDrain     = "/admin/v1/drain"            // PUT Drain
+	PathPower     = "/admin/v1/power"            // POST Power
 )
 
 // Document is the configuration, or a part of it, as YAML.
@@ -121,6 +122,21 @@ type Drain struct {
 	On     bool   `json:"on"`
 	Reason string `json:"reason,omitempty"` // told to people who are turned away
 }
+
+// Power restarts the machine, or switches it off. Meetings end; whoever is in one is told.
+type Power struct {
+	Action PowerAction `json:"action"`
+	Reason string      `json:"reason,omitempty"` // for the log
+}
+
+// PowerAction is what Power asks for.
+type PowerAction string
+
+// The actions.
+const (
+	PowerReboot PowerAction = "reboot"
+	PowerOff    PowerAction = "off"
+)
 
 // Status is the whole of the box at a glance.
 type Status struct {

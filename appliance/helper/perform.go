@@ -1,0 +1,39 @@
+package helper
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+)
+
+// perform does what a valid request asks for.
+func perform(ctx context.Context, r Request) error {
+	switch r := r.(type) {
+	case Reboot:
+		return startTarget(ctx, "reboot.target")
+	case PowerOff:
+		return startTarget(ctx, "poweroff.target")
+	case SetHostname:
+		if err := unix.Sethostname([]byte(r.Hostname)); err != nil {
+			return fmt.Errorf("setting the host name: %w", err)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: there is no way to do %q", ErrRequest, r.verb())
+}
+
+// startTarget asks systemd to end everything, as `systemctl reboot` does without logind. It returns when the job is queued: the end of
+// the job is the end of this process.
+func startTarget(ctx context.Context, target string) error {
+	conn, err := dbus.NewSystemdConnectionContext(ctx)
+	if err != nil {
+		return fmt.Errorf("systemd does not answer: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.StartUnitContext(ctx, target, "replace-irreversibly", nil); err != nil {
+		return fmt.Errorf("systemd refuses %s: %w", target, err)
+	}
+	return nil
+}
