@@ -24,6 +24,7 @@ import (
 type cliZone struct {
 	meetings []adminapi.Meeting
 	drain    adminapi.Drain
+	power    adminapi.Power
 }
 
 func (z *cliZone) Create(_ context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error) {
@@ -55,6 +56,8 @@ func (z *cliZone) End(_ context.Context, number string) error {
 }
 
 func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error { z.drain = d; return nil }
+
+func (z *cliZone) Power(_ context.Context, p adminapi.Power) error { z.power = p; return nil }
 
 func (z *cliZone) Describe() adminapi.Status {
 	return adminapi.Status{Version: "1.0", Zone: "Meetzone", Fingerprint: "AA:BB", Drain: &z.drain,
@@ -95,7 +98,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Drainer: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Drainer: c.zone, Machine: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,6 +242,18 @@ func TestStatusAndDrain(t *testing.T) {
 	var s adminapi.Status
 	if err := json.Unmarshal([]byte(c.want(0, words("status --json"))), &s); err != nil || s.Drain.On || len(s.Parts) != 1 || s.Parts[0].Facts[1].Agrees {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestPowerCommands(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("reboot --reason cables"))
+	if c.zone.power != (adminapi.Power{Action: adminapi.PowerReboot, Reason: "cables"}) {
+		t.Errorf("reboot asked for %+v", c.zone.power)
+	}
+	c.want(0, words("power-off"))
+	if c.zone.power != (adminapi.Power{Action: adminapi.PowerOff}) {
+		t.Errorf("power-off asked for %+v", c.zone.power)
 	}
 }
 
