@@ -48,6 +48,9 @@ type EndpointConfig struct {
 	ID         EndpointID
 	Send       [NumMedia]bool // media for which the offer has an "up" section
 	VideoSlots int            // 0 to MaxVideoSlots
+	// ClientOffers says that the client makes the offer (Endpoint.Accept), as WHIP and WHEP have it. Then all media travel on one transport,
+	// and whoever sends nothing is sent one voice, the loudest, and VideoSlots pictures; whoever sends is sent nothing.
+	ClientOffers bool
 	// Notify takes the endpoint's events. It is called on a worker's thread: it must hand the value on and return at once.
 	Notify func(Event)
 }

@@ -24,6 +24,8 @@ type endpoint struct {
 	gone    bool                  // told
 	left    bool
 	session uint64 // o= line
+
+	firstMid, firstKind string // of the client's offer, if it is the client that offers
 }
 
 // maxIDBytes bounds EndpointID; it appears in no packet, only in maps and logs.
@@ -38,6 +40,17 @@ func (c *EndpointConfig) validate() error {
 		errs = append(errs, fmt.Errorf("video slots: %d is not between 0 and %d", c.VideoSlots, MaxVideoSlots))
 	}
 	return errors.Join(errs...)
+}
+
+// slots returns how many receive slots there are of each medium.
+func (c *EndpointConfig) slots() [NumMedia]int {
+	switch {
+	case !c.ClientOffers:
+		return [NumMedia]int{Audio: AudioSlots, Video: c.VideoSlots, Content: ContentSlots}
+	case c.Send == [NumMedia]bool{}:
+		return [NumMedia]int{Audio: 1, Video: c.VideoSlots}
+	}
+	return [NumMedia]int{}
 }
 
 func newEndpoint(m *Meeting, cfg EndpointConfig) *endpoint {
@@ -61,12 +74,23 @@ func (e *endpoint) enter(now dataplane.Instant) error {
 	return nil
 }
 
-// newTransports makes a transport for each medium that has a section in the offer.
+// newTransports makes a transport for each medium that has a section in the offer, or one for all of them when the client offers.
 func (e *endpoint) newTransports(now dataplane.Instant) (ts [NumMedia]*transport) {
+	var media []Medium
 	for m := Medium(0); int(m) < NumMedia; m++ {
 		if e.cfg.Send[m] || len(e.slots[m]) > 0 {
+			media = append(media, m)
+		}
+	}
+	if !e.cfg.ClientOffers {
+		for _, m := range media {
 			ts[m] = newTransport(now, e, m)
 		}
+		return ts
+	}
+	t := newTransport(now, e, media...)
+	for _, m := range media {
+		ts[m] = t
 	}
 	return ts
 }

@@ -9,7 +9,7 @@ import (
 	"meetzone/mmr/internal/description"
 )
 
-// The box is the only offerer. Payload types and extension ids are the same for every client, so that nothing needs to be translated
+// The box offers, but to clients that do it themselves (clientoffer.go). Payload types and extension ids are the same for every client, so that nothing needs to be translated
 // between them.
 
 // Payload types in the offer.
@@ -99,6 +99,8 @@ func parseMid(mid string) (is midOf, ok bool) {
 func (e *endpoint) offer(now dataplane.Instant, fresh bool) (description.Offer, error) {
 	ts := &e.transports
 	switch {
+	case e.cfg.ClientOffers:
+		return description.Offer{}, ErrClientOffers
 	case e.offers == 0: // as they were made
 	case fresh:
 		if e.next != nil {

@@ -24,6 +24,8 @@ var (
 	ErrExists     = errors.New("mmr: an endpoint of that id is there already")
 	ErrAnswer     = errors.New("mmr: the answer cannot be used")
 	ErrNotOffered = errors.New("mmr: no offer was made that this could answer")
+	// ErrClientOffers says that offering is the client's part, or not: see EndpointConfig.ClientOffers.
+	ErrClientOffers = errors.New("mmr: the other side makes the offer")
 	// ErrNeedsFresh says that an ICE restart cannot revive the transports, since their DTLS has ended.
 	ErrNeedsFresh = errors.New("mmr: only a fresh offer can bring the transports back")
 )

@@ -63,6 +63,7 @@ func (sh *shard) rank(now dataplane.Instant) {
 		}
 		if dominant {
 			sh.announceSpeaker()
+			sh.touch(Audio) // whoever has one slot hears the speaker
 		}
 	}
 	if next := dataplane.Instant(sh.voices.NextUpdate()); next > now && sh.hasVoice() {
@@ -85,6 +86,10 @@ func (sh *shard) announceSpeaker() {
 
 // assignAudio gives the loudest three voices but the endpoint's own to its slots. Who is heard stays in their slot.
 func (e *endpoint) assignAudio(now dataplane.Instant) {
+	if len(e.slots[Audio]) < AudioSlots {
+		e.assignSpeaker(now)
+		return
+	}
 	var chosen [AudioSlots]*publication
 	n := 0
 	for _, v := range e.sh.voices.Ranking() {
@@ -94,6 +99,25 @@ func (e *endpoint) assignAudio(now dataplane.Instant) {
 		}
 	}
 	e.place(now, chosen[:n])
+}
+
+// assignSpeaker gives the voice of the speaker to an endpoint with one audio slot. While nobody is the speaker, any that is ranked will do: it
+// must not be silent there because the loudest has left.
+func (e *endpoint) assignSpeaker(now dataplane.Instant) {
+	var loudest *publication
+	if v := e.sh.voices.Dominant(); v != nil && v.Owner.live && v.Owner.origin.id != e.id {
+		loudest = v.Owner.pub
+	}
+	for _, v := range e.sh.voices.Ranking() {
+		if s := v.Owner; loudest == nil && s.live && s.origin.id != e.id {
+			loudest = s.pub
+		}
+	}
+	for i, d := range e.slots[Audio] {
+		if i == 0 {
+			d.assign(now, loudest)
+		}
+	}
 }
 
 // place keeps those of chosen that are in a slot, empties the other slots and fills them with the rest of chosen. Audio slot n is offered in

@@ -29,10 +29,10 @@ func newEndpointTracks(cfg EndpointConfig) tracks {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	t.reporter = binary.BigEndian.Uint32(b[:]) | 1
-	counts := [NumMedia]int{Audio: AudioSlots, Video: cfg.VideoSlots, Content: ContentSlots}
+	counts := cfg.slots()
 	for m := Medium(0); int(m) < NumMedia; m++ {
 		if cfg.Send[m] {
-			t.up[m] = &upTrack{medium: m, kind: codec.VP8}
+			t.up[m] = &upTrack{medium: m, kind: codec.VP8, mid: upMidOf(m)}
 			if m == Audio {
 				t.up[m].kind = codec.Opus
 			}
@@ -59,7 +59,8 @@ func (t *tracks) attach(e *endpoint) {
 // answered is what forwarding needs of an answer, one entry for each section of the offer that the client accepted.
 type answered struct {
 	Medium Medium
-	Up     bool // "<medium>-up", else receive slot Slot
+	Mid    string // where the client chose it
+	Up     bool   // "<medium>-up", else receive slot Slot
 	Slot   int
 	// SSRC and RTXSSRC are what the client says that it sends with, 0 unknown.
 	SSRC, RTXSSRC uint32

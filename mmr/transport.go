@@ -66,6 +66,7 @@ func newTransport(now dataplane.Instant, e *endpoint, media ...Medium) *transpor
 	h := e.m.h
 	h.lastID++
 	t := &transport{endpoint: e, media: media, h: h, id: h.lastID, class: media[0].Class()}
+	t.ids = offeredIDs
 	t.renew()
 	h.transports[t.id] = t
 	return t

@@ -11,7 +11,7 @@ import (
 	"meetzone/mmr/internal/twcc"
 )
 
-// Ids of the header extensions, the same in every offer.
+// Ids of the header extensions, the same in every offer of the box.
 const (
 	extAudioLevel        = 1 // RFC 6464
 	extAbsSendTime       = 2
@@ -21,11 +21,23 @@ const (
 	extRepairedRID       = 6
 )
 
+// extensionIDs are the ids of the header extensions on one transport, 0 for those that were not agreed on. A client that makes the offer
+// chooses them.
+type extensionIDs struct {
+	audioLevel, transportSequence, mid, rid, repairedRID uint8
+}
+
+// offeredIDs are those of the box's own offers.
+var offeredIDs = extensionIDs{
+	audioLevel: extAudioLevel, transportSequence: extTransportSequence, mid: extMID, rid: extRID, repairedRID: extRepairedRID,
+}
+
 // upTrack is what an endpoint sends of one medium: one stream, or with simulcast one for each encoding.
 type upTrack struct {
 	e      *endpoint
 	medium Medium
 	kind   codec.Kind
+	mid    string // of its section
 
 	pt, rtxPT uint8
 	nack      bool // the sender retransmits
@@ -67,6 +79,7 @@ func (u *upTrack) stream(encoding int) *upStream {
 
 // transportTracks is the forwarding half of a transport, embedded in it. It finds the track of an incoming SSRC and collects feedback.
 type transportTracks struct {
+	ids       extensionIDs
 	ssrcs     [maxSSRCs]ssrcEntry
 	bound     int
 	recorder  *twcc.Recorder
@@ -129,7 +142,7 @@ type extensions struct {
 	repairedRID  []byte // of what a retransmission repairs
 }
 
-func readExtensions(pkt []byte, h *packet.Header) (x extensions) {
+func (ids *extensionIDs) read(pkt []byte, h *packet.Header) (x extensions) {
 	x.level = noLevel
 	for e := h.Elements(pkt); ; {
 		id, value, ok := e.Next()
@@ -137,20 +150,20 @@ func readExtensions(pkt []byte, h *packet.Header) (x extensions) {
 			return x
 		}
 		switch id {
-		case extAudioLevel:
+		case ids.audioLevel:
 			if level, voice, ok := packet.AudioLevel(value); ok {
 				x.level = min(level, 126) // 127 with the voice flag would be noLevel
 				if voice {
 					x.level |= voiceFlag
 				}
 			}
-		case extTransportSequence:
+		case ids.transportSequence:
 			x.transportSeq, x.hasSeq = packet.TransportSequence(value)
-		case extMID:
+		case ids.mid:
 			x.mid = value
-		case extRID:
+		case ids.rid:
 			x.rid = value
-		case extRepairedRID:
+		case ids.repairedRID:
 			x.repairedRID = value
 		}
 	}
@@ -173,7 +186,7 @@ func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks
 		sh.nextTick = min(sh.nextTick, now+feedbackEvery/tickPhases)
 		sh.wake(sh.nextTick)
 	}
-	x := readExtensions(pkt, &h)
+	x := tt.ids.read(pkt, &h)
 	if x.hasSeq {
 		if tt.recorder == nil {
 			tt.recorder = twcc.New()
@@ -229,7 +242,7 @@ func (e *endpoint) trackOf(media []Medium, pt uint8, mid []byte) (u *upTrack) {
 		if c == nil || !c.accepted || (pt != c.pt && (pt != c.rtxPT || c.rtxPT == 0)) {
 			continue
 		}
-		if len(mid) > 0 && string(mid) != c.mid() {
+		if len(mid) > 0 && string(mid) != c.mid {
 			continue
 		}
 		if u != nil {
@@ -255,8 +268,6 @@ func (u *upTrack) encodingOf(rid []byte) int {
 
 // relearnEvery is the least time between two changes of a track's SSRC.
 const relearnEvery = dataplane.Instant(time.Second)
-
-func (u *upTrack) mid() string { return u.medium.String() + upMid }
 
 // start begins with a new SSRC: nothing of the stream before can be continued.
 func (u *upStream) start(now dataplane.Instant, ssrc uint32) {
@@ -392,6 +403,9 @@ func (e *endpoint) applyAnswer(now dataplane.Instant, sections []answered) {
 // accept takes the answer to the track's section.
 func (u *upTrack) accept(now dataplane.Instant, a *answered) {
 	u.pt, u.rtxPT, u.nack, u.accepted = a.PayloadType, a.RTXPayloadType, a.NACK, true
+	if a.Mid != "" {
+		u.mid = a.Mid
+	}
 	t := u.e.transports[u.medium]
 	if t == nil {
 		return

@@ -47,7 +47,7 @@ func TestLearnSSRC(t *testing.T) {
 			sh := newShard()
 			e, _ := bareEndpoint(t, sh, "a", 0)
 			h := packet.Header{PayloadType: c.pt, SequenceNumber: 7, SSRC: 99}
-			sh.arrived(1, e, &transportTracks{}, c.media, rtpPacket(h, c.mid, vp8Payload(1, true, true, 20)))
+			sh.arrived(1, e, &transportTracks{ids: offeredIDs}, c.media, rtpPacket(h, c.mid, vp8Payload(1, true, true, 20)))
 			for m, u := range e.up {
 				st := u.streams[0]
 				if got, want := st != nil && st.src != nil && st.ssrc == 99, Medium(m) == c.want && !c.none; got != want {
@@ -190,7 +190,7 @@ func FuzzArrived(f *testing.F) {
 				sh.arrived(now, e, &tt, all, append([]byte(nil), b...))
 			}
 			sh.controlled(now, e, &tt, all, rtcp)
-			sh.controlled(now, viewer, &transportTracks{}, all, rtcp)
+			sh.controlled(now, viewer, &transportTracks{ids: offeredIDs}, all, rtcp)
 			sh.flush(now)
 			sh.advance(now)
 		}

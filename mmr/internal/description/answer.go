@@ -19,11 +19,12 @@ const (
 	maxFingerprints = 8 // of one section; more are passed over
 )
 
-// Why an answer was refused.
+// Why a description was refused.
 var (
-	ErrTooLarge  = errors.New("answer is too large")
-	ErrSyntax    = errors.New("answer is not SDP")
-	ErrDuplicate = errors.New("answer has two sections of the same mid")
+	ErrTooLarge  = errors.New("description is too large")
+	ErrSyntax    = errors.New("description is not SDP")
+	ErrDuplicate = errors.New("description has two sections of the same mid")
+	ErrFragment  = errors.New("fragment cannot be read")
 )
 
 // Answer is what a client accepted.
@@ -34,9 +35,10 @@ type Answer struct {
 // Accepted is one section of an answer. What stands at the session level is filled in.
 type Accepted struct {
 	Mid            string
-	Rejected       bool // port 0
-	Sends, Gets    bool // direction, as the client sees it
-	Ufrag          string
+	Kind           string // "audio", "video" or what else stands there
+	Rejected       bool   // port 0, and not for the sake of bundling
+	Sends, Gets    bool   // direction, as the client sees it
+	Ufrag, Pwd     string
 	Setup          string
 	Fingerprints   []Fingerprint // of hashes that are good enough
 	Codecs         []Codec       // in order of preference; without Parameters
@@ -67,16 +69,30 @@ func (a *Answer) Section(mid string) *Accepted {
 
 // ParseAnswer reads an answer.
 func ParseAnswer(text string) (*Answer, error) {
+	d, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(d)
+}
+
+// parse reads a description of any kind.
+func parse(text string) (*sdp.SessionDescription, error) {
 	if len(text) > MaxAnswer {
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(text))
 	}
-	var d sdp.SessionDescription
+	d := new(sdp.SessionDescription)
 	if err := d.UnmarshalString(text); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
 	}
 	if len(d.MediaDescriptions) > MaxSections {
 		return nil, fmt.Errorf("%w: %d sections", ErrTooLarge, len(d.MediaDescriptions))
 	}
+	return d, nil
+}
+
+// answerOf reads the sections.
+func answerOf(d *sdp.SessionDescription) (*Answer, error) {
 	session := Accepted{Sends: true, Gets: true} // sendrecv, RFC 8866 section 6.7
 	for _, attr := range d.Attributes {
 		session.takeShared(attr)
@@ -97,7 +113,10 @@ func ParseAnswer(text string) (*Answer, error) {
 
 // parseSection reads one m= section.
 func parseSection(m *sdp.MediaDescription, session *Accepted) (Accepted, error) {
-	s := Accepted{Rejected: m.MediaName.Port.Value == 0, Sends: session.Sends, Gets: session.Gets}
+	s := Accepted{Kind: m.MediaName.Media, Rejected: m.MediaName.Port.Value == 0, Sends: session.Sends, Gets: session.Gets}
+	if _, bundled := m.Attribute("bundle-only"); bundled {
+		s.Rejected = false // RFC 9143, section 6
+	}
 	if len(m.MediaName.Formats) > maxFormats {
 		return s, fmt.Errorf("%w: %d payload types in one section", ErrTooLarge, len(m.MediaName.Formats))
 	}
@@ -114,7 +133,7 @@ func parseSection(m *sdp.MediaDescription, session *Accepted) (Accepted, error) 
 		}
 	}
 	if s.Ufrag == "" {
-		s.Ufrag = session.Ufrag
+		s.Ufrag, s.Pwd = session.Ufrag, session.Pwd
 	}
 	if s.Setup == "" {
 		s.Setup = session.Setup
@@ -130,6 +149,8 @@ func (s *Accepted) takeShared(attr sdp.Attribute) {
 	switch attr.Key {
 	case "ice-ufrag":
 		s.Ufrag = attr.Value
+	case "ice-pwd":
+		s.Pwd = attr.Value
 	case "setup":
 		s.Setup = attr.Value
 	case "fingerprint":

@@ -17,6 +17,8 @@ type Offer struct {
 	Fingerprint Fingerprint
 	Candidates  []netip.AddrPort // of the box, best first
 	Groups      []Group
+
+	muxOnly bool // says so, RFC 8858
 }
 
 // Group is one BUNDLE group, which becomes one transport.
@@ -55,7 +57,10 @@ type Extension struct {
 }
 
 // Marshal writes the offer. The box is an ICE-lite agent and, with a=setup:passive, the DTLS server.
-func (o Offer) Marshal() (string, error) {
+func (o Offer) Marshal() (string, error) { return o.marshal(true) }
+
+// marshal writes offers and answers, which differ in little.
+func (o Offer) marshal(mixed bool) (string, error) {
 	if len(o.Candidates) == 0 {
 		return "", errors.New("write offer: no address to offer")
 	}
@@ -76,8 +81,10 @@ func (o Offer) Marshal() (string, error) {
 	}
 	d.Attributes = append(d.Attributes,
 		sdp.NewPropertyAttribute("ice-lite"),
-		sdp.NewAttribute("msid-semantic", "WMS *"),
-		sdp.NewPropertyAttribute("extmap-allow-mixed"))
+		sdp.NewAttribute("msid-semantic", "WMS *"))
+	if mixed {
+		d.Attributes = append(d.Attributes, sdp.NewPropertyAttribute("extmap-allow-mixed"))
+	}
 	for _, g := range o.Groups {
 		for i := range g.Sections {
 			d.MediaDescriptions = append(d.MediaDescriptions, o.section(&g, i))
@@ -108,6 +115,9 @@ func (o *Offer) section(g *Group, i int) *sdp.MediaDescription {
 	a.add("fingerprint", o.Fingerprint.String())
 	a.add("setup", "passive")
 	a.flag("rtcp-mux")
+	if o.muxOnly {
+		a.flag("rtcp-mux-only")
+	}
 	a.flag("rtcp-rsize")
 	if s.Send {
 		a.flag("sendonly")

@@ -1,0 +1,293 @@
+package mmr
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// The client of these tests is one PeerConnection of pion that offers, with payload types of its own.
+
+// gear is a client that offers.
+type gear struct {
+	t          *testing.T
+	pc         *webrtc.PeerConnection
+	voice, eye *webrtc.TrackLocalStaticRTP
+	seqs       [2]uint16
+
+	mu  sync.Mutex // guards got, which pion's goroutines write
+	got map[string]int
+}
+
+// The payload types of gear are not those of the box's offers.
+const (
+	gearOpus   = 109
+	gearVP8    = 120
+	gearVP8RTX = 124
+	gearH264   = 126
+)
+
+func gearEngine(t *testing.T, video ...webrtc.RTPCodecParameters) *webrtc.MediaEngine {
+	t.Helper()
+	engine := &webrtc.MediaEngine{}
+	opus := webrtc.RTPCodecParameters{PayloadType: gearOpus, RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}}
+	if err := engine.RegisterCodec(opus, webrtc.RTPCodecTypeAudio); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range video {
+		if err := engine.RegisterCodec(c, webrtc.RTPCodecTypeVideo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, uri := range []string{"urn:ietf:params:rtp-hdrext:sdes:mid", "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"} {
+		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return engine
+}
+
+func vp8Codecs() []webrtc.RTPCodecParameters {
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "transport-cc"}}
+	return []webrtc.RTPCodecParameters{
+		{PayloadType: gearVP8, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback}},
+		{PayloadType: gearVP8RTX, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=120"}},
+	}
+}
+
+func h264Codec() webrtc.RTPCodecParameters {
+	return webrtc.RTPCodecParameters{PayloadType: gearH264, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000,
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"}}
+}
+
+func newGear(t *testing.T, engine *webrtc.MediaEngine) *gear {
+	t.Helper()
+	var setting webrtc.SettingEngine
+	setting.SetIncludeLoopbackCandidate(true)
+	setting.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	setting.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	setting.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(setting), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gear{t: t, pc: pc, got: map[string]int{}}
+	t.Cleanup(func() {
+		if err := pc.GracefulClose(); err != nil {
+			t.Errorf("close gear: %v", err)
+		}
+	})
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
+		for {
+			p, _, err := track.ReadRTP()
+			if err != nil {
+				return
+			}
+			g.mu.Lock()
+			g.got[track.Kind().String()]++
+			if pt := p.PayloadType; pt != gearOpus && pt != gearVP8 {
+				g.got["strange"]++
+			}
+			g.mu.Unlock()
+		}
+	})
+	return g
+}
+
+func (g *gear) received(kind string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.got[kind]
+}
+
+// publishes adds what gear sends.
+func (g *gear) publishes(kinds ...string) {
+	g.t.Helper()
+	for _, kind := range kinds {
+		mime := webrtc.MimeTypeVP8
+		if kind == "audio" {
+			mime = webrtc.MimeTypeOpus
+		}
+		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime}, kind, "gear")
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		direction := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}
+		if _, err := g.pc.AddTransceiverFromTrack(track, direction); err != nil {
+			g.t.Fatal(err)
+		}
+		if kind == "audio" {
+			g.voice = track
+		} else {
+			g.eye = track
+		}
+	}
+}
+
+// watches adds what gear wants to be sent.
+func (g *gear) watches() {
+	g.t.Helper()
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio} {
+		direction := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+		if _, err := g.pc.AddTransceiverFromKind(kind, direction); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
+func (g *gear) offer() string {
+	g.t.Helper()
+	offer, err := g.pc.CreateOffer(nil)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := g.pc.SetLocalDescription(offer); err != nil {
+		g.t.Fatal(err)
+	}
+	return offer.SDP
+}
+
+// connect joins a meeting with the gear's offer and returns its endpoint.
+func (g *gear) connect(m *Meeting, id EndpointID, publishes bool) *Endpoint {
+	g.t.Helper()
+	offer, err := ReadOffer(g.offer(), publishes)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	cfg := EndpointConfig{ID: id, ClientOffers: true}
+	if publishes {
+		cfg.Send = offer.Media()
+	} else {
+		cfg.VideoSlots = 1
+	}
+	e, err := m.Join(cfg)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	answer, err := e.Accept(context.Background(), offer)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := g.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		g.t.Fatalf("%v\n%s", err, answer)
+	}
+	waitFor(g.t, "gear connected", func() bool { return g.pc.ConnectionState() == webrtc.PeerConnectionStateConnected })
+	return e
+}
+
+// speak sends a packet of each medium.
+func (g *gear) speak() {
+	for i, track := range []*webrtc.TrackLocalStaticRTP{g.voice, g.eye} {
+		if track == nil {
+			continue
+		}
+		payload := append([]byte{0x78}, make([]byte, 99)...)
+		if i == 1 {
+			payload = []byte{0x10, 0x10, 0, 0, 0x9d, 0x01, 0x2a, 64, 0, 64, 0}
+		}
+		g.seqs[i]++
+		p := rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: g.seqs[i], Timestamp: uint32(g.seqs[i]) * 960}, Payload: payload}
+		if err := track.WriteRTP(&p); err != nil {
+			g.t.Errorf("send: %v", err)
+		}
+	}
+}
+
+// TestGearPublishes: what gear sends on one transport, under its own payload types, is seen and heard by a client of the three transports.
+func TestGearPublishes(t *testing.T) {
+	noLeaks(t)
+	m := startRouter(t, 1).open(t)
+	viewer := join(t, m, "viewer", 1)
+	viewer.connect(nil)
+	g := newGear(t, gearEngine(t, vp8Codecs()...))
+	g.publishes("audio", "video")
+	e := g.connect(m, "gear", true)
+	waitFor(t, "voice and picture", func() bool {
+		g.speak()
+		return viewer.client.received("audio0") > 3 && viewer.client.received("video0") > 3
+	})
+	s, err := e.Stats(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Transports) != 2 || s.Transports[0].Remote != s.Transports[1].Remote || s.Transports[0].State != TransportConnected {
+		t.Errorf("transports %+v, want audio and video on one", s.Transports)
+	}
+	if len(s.Slots) != 0 {
+		t.Errorf("slots %+v of a publisher", s.Slots)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "gear told", func() bool { return g.pc.ConnectionState() != webrtc.PeerConnectionStateConnected })
+}
+
+// TestGearWatches: gear is sent the speaker's voice and picture under its own payload types, and another speaker's when that changes.
+func TestGearWatches(t *testing.T) {
+	noLeaks(t)
+	m := startRouter(t, 1).open(t)
+	mb := join(t, m, "alice", 1)
+	mb.connect(nil)
+	mb.publish()
+	g := newGear(t, gearEngine(t, vp8Codecs()...))
+	g.watches()
+	e := g.connect(m, "screen", false)
+	waitFor(t, "voice and picture", func() bool { return g.received("audio") > 3 && g.received("video") > 3 })
+	if n := g.received("strange"); n != 0 {
+		t.Errorf("%d packets of payload types that gear did not offer", n)
+	}
+	if _, err := e.Offer(context.Background(), false); !errors.Is(err, ErrClientOffers) {
+		t.Errorf("offer to gear: %v", err)
+	}
+}
+
+// TestReadOffer refuses what the box does not do, and says why.
+func TestReadOffer(t *testing.T) {
+	noLeaks(t)
+	h264 := newGear(t, gearEngine(t, h264Codec()))
+	track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264}, "video", "gear")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h264.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly}); err != nil {
+		t.Fatal(err)
+	}
+	g := newGear(t, gearEngine(t, vp8Codecs()...))
+	g.publishes("audio", "video")
+	good := g.offer()
+	for name, c := range map[string]struct {
+		offer     string
+		publishes bool
+		want      error
+		says      string
+	}{
+		"no SDP":          {"hello", true, ErrOffer, ""},
+		"codec":           {h264.offer(), true, ErrUnacceptable, "H264"},
+		"direction":       {good, false, ErrUnacceptable, "recvonly"},
+		"setup":           {strings.ReplaceAll(good, "actpass", "passive"), true, ErrUnacceptable, "setup"},
+		"SHA-1":           {strings.ReplaceAll(good, "sha-256", "sha-1"), true, ErrUnacceptable, "fingerprint"},
+		"not bundled":     {strings.ReplaceAll(good, "a=group:BUNDLE 0 1", "a=group:BUNDLE 0"), true, ErrOffer, "BUNDLE"},
+		"no ICE":          {strings.ReplaceAll(good, "a=ice-pwd", "a=x-pwd"), true, ErrOffer, "ice-pwd"},
+		"two pictures":    {strings.ReplaceAll(good, "m=audio", "m=video"), true, ErrUnacceptable, ""},
+		"something other": {strings.ReplaceAll(good, "m=audio", "m=application"), true, ErrUnacceptable, "application"},
+	} {
+		_, err := ReadOffer(c.offer, c.publishes)
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if o, err := ReadOffer(good, true); err != nil || o.Media() != [NumMedia]bool{Audio: true, Video: true} || o.ICE().Ufrag == "" {
+		t.Errorf("%+v %v", o, err)
+	}
+}
