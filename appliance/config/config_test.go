@@ -211,14 +211,11 @@ func TestSetSharesNothing(t *testing.T) {
 	if a.Zone.Hosts[0] != "one" || a.Box.Listen.Media[0] != ":8801" {
 		t.Error("a clone shares lists")
 	}
-	var lists int
-	for path := range walk("", "", reflect.TypeFor[Document]()) {
-		if v, err := find(reflect.ValueOf(&a).Elem(), path); err == nil && v.Kind() == reflect.Slice {
-			lists++
-		}
-	}
-	if lists != 4 {
-		t.Errorf("%d lists in the document; Clone copies 4", lists)
+	a.Zones = []Place{{ID: "a", Countries: []string{"KR"}}}
+	c := a.Clone()
+	c.Zones[0].ID, c.Zones[0].Countries[0] = "c", "JP"
+	if a.Zones[0].ID != "a" || a.Zones[0].Countries[0] != "KR" {
+		t.Error("a clone shares what is in a list's entries")
 	}
 }
 
@@ -293,7 +290,7 @@ func FuzzDocument(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{string(text), newer, "", "zone: {hosts: [a, b]}\n", "dscp: {custom: {audio: 46}}\n", "a: &x [*x]\n", "? [a]\n: b\n", "<<: {zone: 1}\n",
-		"zone: {name: \"\\u2028 x\\ty\"}\n", "box: {receive_buffer: 0x10}\n", "- \n", "future: !!binary aGk=\n", "future: ~\nzone: {later: }\n", "f: 2026-01-01\n", "f: |\n  a\n\n  b\n"} {
+		"zone: {name: \"\\u2028 x\\ty\"}\n", "box: {receive_buffer: 0x10}\n", "- \n", "future: !!binary aGk=\n", "future: ~\nzone: {later: }\n", "f: 2026-01-01\n", "f: |\n  a\n\n  b\n", lists} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -309,12 +306,12 @@ func FuzzDocument(f *testing.F) {
 		}
 		survives(t, d)
 		for _, k := range Keys() {
+			if k.Section || strings.Contains(k.Path, "[]") {
+				continue
+			}
 			value, err := d.Get(k.Path)
 			if err != nil {
 				t.Fatal(err)
-			}
-			if k.Section {
-				continue
 			}
 			if back, err := d.Set(k.Path, value); err != nil || len(Diff(d, back)) > 0 {
 				t.Fatalf("%s: setting what it is gives %v, %q", k.Path, err, Diff(d, back))

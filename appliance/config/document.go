@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -23,6 +24,10 @@ const (
 type Document struct {
 	Version     int         `yaml:"version" scope:"box" help:"version of this document"`
 	Zone        Zone        `yaml:"zone" scope:"zone" help:"the meeting zone"`
+	Zones       []Place     `yaml:"zones" scope:"zone" help:"the zones that lookups name, best first; this box's own may be among them, and comes first otherwise"`
+	Sites       []Site      `yaml:"sites" scope:"zone" help:"which zone is best for clients of a subnet"`
+	Tunnels     []Tunnel    `yaml:"tunnels" scope:"zone" help:"HTTP tunnels that clients may use when nothing else answers"`
+	GeoIP       GeoIP       `yaml:"geoip" scope:"box" help:"where client addresses are, for clients of no site"`
 	Box         Box         `yaml:"box" scope:"box" help:"this appliance"`
 	DSCP        DSCP        `yaml:"dscp" scope:"zone" help:"how packets are marked"`
 	Certificate Certificate `yaml:"certificate" scope:"box" help:"the certificate of HTTPS and TURN"`
@@ -73,12 +78,13 @@ type Guess struct {
 
 // Box is this appliance.
 type Box struct {
-	Hostname      string   `yaml:"hostname" help:"empty: what the system is called"`
-	Listen        Listen   `yaml:"listen" help:"where the box listens; takes effect at the next start"`
-	Advertise     []string `yaml:"advertise" help:"addresses given to clients instead of the box's own, where 1:1 NAT is on the way"`
-	Workers       int      `yaml:"workers" help:"threads that carry media; 0: one for each processor"`
-	ReceiveBuffer Size     `yaml:"receive_buffer" help:"kernel buffer of each worker's socket"`
-	LogLevel      string   `yaml:"log_level" help:"debug, info, warn or error"`
+	Hostname       string   `yaml:"hostname" help:"empty: what the system is called"`
+	Listen         Listen   `yaml:"listen" help:"where the box listens; takes effect at the next start"`
+	TrustedProxies []string `yaml:"trusted_proxies" help:"subnets of reverse proxies and tunnels whose word on a client's address is taken"`
+	Advertise      []string `yaml:"advertise" help:"addresses given to clients instead of the box's own, where 1:1 NAT is on the way"`
+	Workers        int      `yaml:"workers" help:"threads that carry media; 0: one for each processor"`
+	ReceiveBuffer  Size     `yaml:"receive_buffer" help:"kernel buffer of each worker's socket"`
+	LogLevel       string   `yaml:"log_level" help:"debug, info, warn or error"`
 }
 
 // Listen is where the box listens.
@@ -138,6 +144,7 @@ func Default() Document {
 			LogLevel:      "info",
 		},
 		DSCP:        DSCP{Profile: dscp.ProfileRFC4594},
+		GeoIP:       GeoIP{StaleAfter: Duration(60 * 24 * time.Hour)},
 		Certificate: Certificate{Name: SelfSigned},
 		Metrics:     Metrics{Enabled: true},
 	}
@@ -145,12 +152,29 @@ func Default() Document {
 
 // Clone returns a copy that shares nothing.
 func (d Document) Clone() Document {
-	d.Zone.Hosts = slices.Clone(d.Zone.Hosts)
-	d.Zone.LookupHosts = slices.Clone(d.Zone.LookupHosts)
-	d.Box.Advertise = slices.Clone(d.Box.Advertise)
-	d.Box.Listen.Media = slices.Clone(d.Box.Listen.Media)
+	unshare(reflect.ValueOf(&d).Elem())
 	d.unknown = slices.Clone(d.unknown)
 	return d
+}
+
+// unshare copies the lists in v, and those in their entries.
+func unshare(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for k := range keysOf(v.Type()) {
+			unshare(v.Field(k.index))
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			return
+		}
+		list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		reflect.Copy(list, v)
+		v.Set(list)
+		for i := range v.Len() {
+			unshare(v.Index(i))
+		}
+	}
 }
 
 // Points returns what is set of the custom profile, by class.

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -96,12 +98,13 @@ func splitList(text string) *yaml.Node {
 	return n
 }
 
-// find returns the field at a dotted path.
+// find returns the field at a dotted path, or an entry of a list: "sites[0].zone".
 func find(v reflect.Value, path string) (reflect.Value, error) {
-	for i, names := 0, strings.Split(path, "."); i < len(names); i++ {
+	for name := range strings.SplitSeq(path, ".") {
+		name, number, isEntry := strings.Cut(name, "[")
 		k, ok := key{}, false
 		if isSection(v.Type()) {
-			k, ok = keyOf(v.Type(), names[i])
+			k, ok = keyOf(v.Type(), name)
 		}
 		if !ok {
 			text := "there is no such key"
@@ -110,7 +113,14 @@ func find(v reflect.Value, path string) (reflect.Value, error) {
 			}
 			return v, Problems{{Path: path, Text: text}}
 		}
-		v = v.Field(k.index)
+		if v = v.Field(k.index); !isEntry {
+			continue
+		}
+		i, err := strconv.Atoi(strings.TrimSuffix(number, "]"))
+		if err != nil || v.Kind() != reflect.Slice || i < 0 || i >= v.Len() {
+			return v, Problems{{Path: path, Text: "there is no such entry; they are counted from 0"}}
+		}
+		v = v.Index(i)
 	}
 	return v, nil
 }
@@ -119,7 +129,11 @@ func find(v reflect.Value, path string) (reflect.Value, error) {
 func Diff(a, b Document) []string {
 	var lines []string
 	for path, k := range walk("", "", reflect.TypeFor[Document]()) {
-		if k.section {
+		if k.section || strings.Contains(path, "[]") {
+			continue
+		}
+		if k.list {
+			lines = append(lines, diffEntries(path, entries(a, path), entries(b, path))...)
 			continue
 		}
 		was, errA := a.Get(path)
@@ -129,6 +143,43 @@ func Diff(a, b Document) []string {
 		}
 	}
 	return append(lines, diffUnknown(a.unknown, b.unknown)...)
+}
+
+// entries returns the entries of a list of sections, each on one line.
+func entries(d Document, path string) (out []string) {
+	v, err := find(reflect.ValueOf(&d).Elem(), path)
+	if err != nil {
+		return nil
+	}
+	for i := range v.Len() {
+		n, err := encode(v.Index(i))
+		if err != nil {
+			continue // what cannot be written is complained of by Marshal
+		}
+		n.Style = yaml.FlowStyle
+		if text, err := render(n); err == nil {
+			out = append(out, strings.Join(strings.Fields(string(text)), " "))
+		}
+	}
+	return out
+}
+
+// diffEntries tells what came and went. Where the same entries only stand in another order, that is told: it ranks.
+func diffEntries(path string, was, is []string) (lines []string) {
+	for _, entry := range was {
+		if !slices.Contains(is, entry) {
+			lines = append(lines, path+": without "+entry)
+		}
+	}
+	for _, entry := range is {
+		if !slices.Contains(was, entry) {
+			lines = append(lines, path+": with "+entry)
+		}
+	}
+	if len(lines) == 0 && !slices.Equal(was, is) {
+		lines = append(lines, path+": in another order")
+	}
+	return lines
 }
 
 func diffUnknown(a, b []unknownKey) (lines []string) {

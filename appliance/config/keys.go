@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"iter"
 	"reflect"
+	"regexp"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func Keys() []Key {
 	def := Default()
 	var out []Key
 	for path, k := range walk("", "", reflect.TypeFor[Document]()) {
-		text, _ := def.Get(path) // every path that walk yields exists
+		text, _ := def.Get(path) // keys of a list's entries have no default
 		out = append(out, Key{Path: path, Scope: k.scope, Help: k.help, Default: text, Section: k.section})
 	}
 	return out
@@ -29,6 +30,7 @@ func Keys() []Key {
 
 // Nearest returns the known key that path was most likely meant to be; "" where none is like it.
 func Nearest(path string) string {
+	path = anyEntry(path)
 	best, least := "", 1+min(max(2, len(lastOf(path))/3), 4)
 	for candidate := range walk("", "", reflect.TypeFor[Document]()) {
 		far := distance(path, candidate)
@@ -44,13 +46,19 @@ func Nearest(path string) string {
 	return best
 }
 
+// anyEntry writes the path of an entry as that of all entries: "sites[3].zone" becomes "sites[].zone".
+func anyEntry(path string) string { return entryNumber.ReplaceAllString(path, "[]") }
+
+var entryNumber = regexp.MustCompile(`\[\d+\]`)
+
 // key is a field of a section.
 type key struct {
 	index   int
 	name    string
 	scope   Scope
 	help    string
-	section bool
+	section bool // it has keys below it
+	list    bool // of sections
 }
 
 // keysOf yields the keys of a section in their order.
@@ -62,7 +70,7 @@ func keysOf(t reflect.Type) iter.Seq[key] {
 			if name == "" {
 				continue
 			}
-			k := key{index: i, name: name, scope: Scope(f.Tag.Get("scope")), help: f.Tag.Get("help"), section: isSection(f.Type)}
+			k := key{index: i, name: name, scope: Scope(f.Tag.Get("scope")), help: f.Tag.Get("help"), section: isSection(f.Type), list: isSectionList(f.Type)}
 			if !yield(k) {
 				return
 			}
@@ -83,7 +91,10 @@ func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// walk yields every key below a section with its path; the scope is inherited.
+// isSectionList says that the entries of a list have keys.
+func isSectionList(t reflect.Type) bool { return t.Kind() == reflect.Slice && isSection(t.Elem()) }
+
+// walk yields every key below a section with its path; the scope is inherited. The keys of a list's entries are "sites[].zone".
 func walk(path string, scope Scope, t reflect.Type) iter.Seq2[string, key] {
 	return func(yield func(string, key) bool) {
 		for k := range keysOf(t) {
@@ -94,10 +105,14 @@ func walk(path string, scope Scope, t reflect.Type) iter.Seq2[string, key] {
 			if !yield(where, k) {
 				return
 			}
-			if !k.section {
+			below := t.Field(k.index).Type
+			switch {
+			case k.list:
+				where, below = where+"[]", below.Elem()
+			case !k.section:
 				continue
 			}
-			for p, inner := range walk(where, k.scope, t.Field(k.index).Type) {
+			for p, inner := range walk(where, k.scope, below) {
 				if !yield(p, inner) {
 					return
 				}

@@ -58,6 +58,9 @@ func encode(v reflect.Value) (*yaml.Node, error) {
 		return n, nil
 	case reflect.Slice:
 		n := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle}
+		if isSectionList(v.Type()) && v.Len() > 0 {
+			n.Style = 0 // an entry a line, with its keys below each other
+		}
 		for i := range v.Len() {
 			value, err := encode(v.Index(i))
 			if err != nil {
@@ -95,7 +98,11 @@ func graft(root *yaml.Node, u unknownKey) error {
 	at := root
 	names := strings.Split(u.path, ".")
 	for _, name := range names[:len(names)-1] {
-		if at = child(at, name); at == nil {
+		name, number, isEntry := strings.Cut(name, "[")
+		if at = child(at, name); at != nil && isEntry {
+			at = entry(at, strings.TrimSuffix(number, "]"))
+		}
+		if at == nil {
 			return fmt.Errorf("unknown key %s: its section is gone", u.path)
 		}
 	}
@@ -112,6 +119,13 @@ func child(n *yaml.Node, name string) *yaml.Node {
 		if n.Content[i].Value == name {
 			return n.Content[i+1]
 		}
+	}
+	return nil
+}
+
+func entry(n *yaml.Node, number string) *yaml.Node {
+	if i, err := strconv.Atoi(number); err == nil && i >= 0 && i < len(n.Content) {
+		return n.Content[i]
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ func (d *decoder) section(path string, n *yaml.Node, v reflect.Value) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		where := join(path, key.Value)
-		if key.Kind != yaml.ScalarNode || key.Value == "" || strings.ContainsAny(key.Value, ".\n") || key.Tag == "!!merge" || len(key.Value) > maxText {
+		if key.Kind != yaml.ScalarNode || key.Value == "" || strings.ContainsAny(key.Value, ".[]\n") || key.Tag == "!!merge" || len(key.Value) > maxText {
 			d.complain(path, key, "this is no usable key")
 			continue
 		}

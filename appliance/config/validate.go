@@ -75,6 +75,7 @@ func (d Document) problems() Problems {
 	var c checker
 	c.that(d.Version >= 1, "version", "%d is no version; this is version %d", d.Version, Version)
 	d.Zone.check(&c)
+	d.checkPlaces(&c)
 	d.Box.check(&c)
 	d.DSCP.check(&c)
 	name := d.Certificate.Name
@@ -112,6 +113,9 @@ func (b Box) check(c *checker) {
 	for i, text := range b.Advertise {
 		_, err := netip.ParseAddr(text)
 		c.that(err == nil, fmt.Sprintf("box.advertise[%d]", i), "%q is no IP address", text)
+	}
+	for i, text := range b.TrustedProxies {
+		c.subnet(fmt.Sprintf("box.trusted_proxies[%d]", i), text)
 	}
 	c.between("box.workers", b.Workers, 0, 256)
 	c.that(b.ReceiveBuffer >= 64<<10 && b.ReceiveBuffer <= 1<<30, "box.receive_buffer", "the buffer must be between 64KiB and 1GiB")
