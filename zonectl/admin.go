@@ -248,7 +248,7 @@ func infoOfRoom(r Room) MeetingInfo {
 // withLink adds the link, where an address of the zone is configured.
 func (c *Controller) withLink(info MeetingInfo) MeetingInfo {
 	if urls := c.config().URLs; len(urls) > 0 {
-		info.Link = urls[0] + wire.PathJoin + info.Number
+		info.Link = urls[0] + wire.PathJoin + info.Number + c.config().furtherDoors()
 	}
 	return info
 }

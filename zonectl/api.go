@@ -52,7 +52,7 @@ func (c *Controller) handleAPI(mux *http.ServeMux) {
 
 // permit checks the bearer token. Wrong ones are counted per source, like wrong passcodes.
 func (c *Controller) permit(r *http.Request, scope Scope) error {
-	source := sourceOf(r.RemoteAddr)
+	source := c.sourceOfRequest(r)
 	if wait := c.guesses.blockedFor(source, ""); wait > 0 {
 		return guessed(wait)
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -27,12 +27,17 @@ type Config struct {
 	Member string // identifies this box in the zone; default "box"
 	// URLs are the addresses at which people reach this box, like https://meet.example, best first. Links name the first one, or without
 	// any, the address that the client used. Pages of all of them may open control channels.
-	URLs    []string
-	Tunnels []string    // base URLs of tunnels
-	Media   string      // host:port of UDP and TCP media; without host, the host that the client used; default ":8801"
-	Start   StartPolicy // default StartAnyone
-	Limits  Limits
-	Guess   GuessLimits
+	URLs           []string
+	Zones          []Zone         // that lookups name, in order; this one comes first where it is not among them
+	Sites          []Site         // which zone is best for clients of a subnet
+	GeoIP          GeoIP          // where clients of no site are
+	TrustedProxies []netip.Prefix // whose word on a client's address is taken
+	LookupHosts    []string       // further hosts that answer lookups, for links
+	Tunnels        []string       // base URLs of tunnels
+	Media          string         // host:port of UDP and TCP media; without host, the host that the client used; default ":8801"
+	Start          StartPolicy    // default StartAnyone
+	Limits         Limits
+	Guess          GuessLimits
 }
 
 // Limits bounds what the zone takes on.
@@ -63,6 +68,8 @@ const (
 	maxBody      = 16 << 10 // of a request, in bytes
 	maxHeader    = 16 << 10
 	maxListed    = 16 // addresses in Config
+	maxZones     = 32
+	maxSites     = 1024
 	helloWithin  = 10 * time.Second
 	writeWithin  = 10 * time.Second
 	pulseEvery   = 15 * time.Second
@@ -79,7 +86,8 @@ func or[T comparable](value *T, def T) {
 }
 
 func (c Config) withDefaults() Config {
-	c.URLs, c.Tunnels = slices.Clone(c.URLs), slices.Clone(c.Tunnels)
+	c.URLs, c.Tunnels, c.LookupHosts = slices.Clone(c.URLs), slices.Clone(c.Tunnels), slices.Clone(c.LookupHosts)
+	c.Zones, c.Sites, c.TrustedProxies = slices.Clone(c.Zones), slices.Clone(c.Sites), slices.Clone(c.TrustedProxies)
 	or(&c.Zone, "zone")
 	or(&c.Name, "Meetzone")
 	or(&c.Member, "box")
@@ -118,10 +126,9 @@ func (c Config) Validate() error {
 	that(c.Start == StartAnyone || c.Start == StartAPI, "start: %q is neither %q nor %q", c.Start, StartAnyone, StartAPI)
 	that(len(c.URLs) <= maxListed && len(c.Tunnels) <= maxListed, "urls, tunnels: more than %d", maxListed)
 	for _, u := range slices.Concat(c.URLs, c.Tunnels) {
-		parsed, err := url.Parse(u)
-		that(err == nil && parsed.Scheme == "https" && parsed.Host != "" && parsed.Path == "" && parsed.RawQuery == "",
-			"url %q: must be https://host or https://host:port", u)
+		that(isBase(u), "url %q: must be https://host or https://host:port", u)
 	}
+	c.checkPlaces(that)
 	_, _, err := net.SplitHostPort(c.Media)
 	that(err == nil, "media %q: must be host:port", c.Media)
 	between := func(name string, n, min, max int) {

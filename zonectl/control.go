@@ -63,7 +63,7 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	socket.SetReadLimit(wire.MaxMessage)
-	ch := &channel{c: c, log: c.log.With("source", r.RemoteAddr), socket: socket, remote: r.RemoteAddr, source: sourceOf(r.RemoteAddr), out: newOutbox(),
+	ch := &channel{c: c, log: c.log.With("source", c.seen(r)), socket: socket, remote: c.seen(r), source: c.sourceOfRequest(r), out: newOutbox(),
 		messages: rate.NewLimiter(messagesPerSecond, messagesBurst), chats: rate.NewLimiter(chatsPerSecond, chatsBurst),
 		exchanges: rate.NewLimiter(exchangesPerSecond, exchangesBurst)}
 	ctx, cancel := context.WithCancel(c.life)

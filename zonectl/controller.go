@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meetzone/zonectl/internal/geoip"
 	"meetzone/zonectl/wire"
 )
 
@@ -39,6 +40,9 @@ type Controller struct {
 	drain   atomic.Pointer[string] // reason, nil while the box serves
 	guesses *guesses
 	starts  *allowance
+	geoip   atomic.Pointer[geoip.File]
+
+	refreshed time.Time // Run's: when the Geo-IP file was last looked at
 
 	life          context.Context // ends with Close
 	cancel        context.CancelFunc
@@ -95,6 +99,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		ended: map[string]endedMeeting{}}
 	c.running.Store(&cfg)
+	c.geoip.Store(geoip.Open(cfg.GeoIP))
 	for number, room := range deps.Store.Rooms.All() {
 		c.rooms[number] = room
 	}
@@ -116,7 +121,8 @@ func (c *Controller) Run(ctx context.Context) error {
 			return nil
 		case <-c.life.Done():
 			return net.ErrClosed
-		case <-ticker.C:
+		case now := <-ticker.C:
+			c.refreshPlaces(now)
 			c.guesses.prune()
 			c.forgetEnded()
 		}
@@ -170,7 +176,9 @@ func (c *Controller) Apply(cfg Config) (Actual, error) {
 		return Actual{}, err
 	}
 	cfg = cfg.withDefaults()
-	c.running.Store(&cfg)
+	if before := c.running.Swap(&cfg); before.GeoIP != cfg.GeoIP {
+		c.geoip.Store(geoip.Open(cfg.GeoIP))
+	}
 	c.guesses.set(cfg.Guess)
 	c.starts.set(cfg.Limits.Starts)
 	return Actual{cfg}, nil

@@ -107,7 +107,7 @@ func (c *Controller) link(r *http.Request, number string) string {
 	if urls := c.config().URLs; len(urls) > 0 {
 		base = urls[0]
 	}
-	return base + wire.PathJoin + number
+	return base + wire.PathJoin + number + c.config().furtherDoors()
 }
 
 // mediaAddress is where media goes: as configured, with the host that the client used if none is.

@@ -25,7 +25,7 @@ func (c *Controller) serveStart(w http.ResponseWriter, r *http.Request) {
 		writeError(w, errPolicy)
 		return
 	}
-	if wait := c.starts.take(sourceOf(r.RemoteAddr)); wait > 0 {
+	if wait := c.starts.take(c.sourceOfRequest(r)); wait > 0 {
 		told := *errStarts
 		told.Retry = seconds(wait)
 		writeError(w, &told)
@@ -48,17 +48,16 @@ func (c *Controller) serveLookup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.counters.lookups.Add(1)
-	answer, err := c.lookup(asked, sourceOf(r.RemoteAddr))
+	answer, err := c.lookup(asked, c.sourceOfRequest(r))
 	if err != nil {
 		c.countRefused(err)
-		c.log.Info("lookup refused", "source", r.RemoteAddr, "code", tell(err).Code)
+		c.log.Info("lookup refused", "source", c.seen(r), "code", tell(err).Code)
 		writeError(w, err)
 		return
 	}
-	cfg := c.config()
-	answer.Zones = []wire.Zone{{ID: cfg.Zone, Name: cfg.Name, Controllers: []string{own(r)}}}
-	answer.Tunnels = cfg.Tunnels
-	answer.Client = r.RemoteAddr
+	answer.Zones = c.named(r)
+	answer.Tunnels = c.config().Tunnels
+	answer.Client = c.seen(r)
 	writeJSON(w, http.StatusOK, answer)
 }
 
@@ -159,7 +158,7 @@ func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	cfg := c.config()
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Timing-Allow-Origin", "*")
-	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: r.RemoteAddr})
+	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r)})
 }
 
 // serveRoute is stage 3: with one box, the router is this one.

@@ -14,6 +14,12 @@ const (
 	PathJoin    = "/j/"          // + meeting number: the web client
 )
 
+// Names in the query of a link: what to try when the link's host does not answer. Both are lists with commas.
+const (
+	LinkHosts   = "hosts"   // further hosts that answer lookups, host[:port]
+	LinkTunnels = "tunnels" // base URLs of tunnels
+)
+
 // LookupRequest asks for a meeting by number (stage 1).
 type LookupRequest struct {
 	Meeting  string `json:"meeting"`            // digits; spaces and hyphens are ignored
