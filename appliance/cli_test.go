@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,10 @@ func (z *cliZone) End(_ context.Context, number string) error {
 	return nil
 }
 
+func (z *cliZone) Zones(client netip.Addr) []adminapi.Zone {
+	return []adminapi.Zone{{ID: "zone-own", Name: "Own", Own: true, Key: "ed25519:AAAA", Controllers: []string{"https://box"}, Reason: "configured order"}}
+}
+
 func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error { z.drain = d; return nil }
 
 func (z *cliZone) Power(_ context.Context, p adminapi.Power) error { z.power = p; return nil }
@@ -98,7 +103,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Drainer: c.zone, Machine: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Drainer: c.zone, Machine: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ func (d *daemon) Describe() adminapi.Status {
 	for _, a := range d.store.Alarms() {
 		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: string(a.Code), Text: a.Text, Since: a.Since})
 	}
+	for _, a := range d.zone.Alarms() {
+		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: a.Code, Text: a.Text, Since: a.Since})
+	}
 	return s
 }
 

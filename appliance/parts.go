@@ -206,6 +206,7 @@ func (d *daemon) zoneConfig(doc config.Document) zonectl.Config {
 			NoVideo: limits.VideoSlots == 0, EmptyAfter: limits.EmptyAfter.Std(), TokenLife: limits.TokenLife.Std(), ResumeWithin: limits.ResumeWithin.Std()},
 		Guess: zonectl.GuessLimits{Attempts: doc.Zone.Guess.Attempts, Within: doc.Zone.Guess.Within.Std(), Block: doc.Zone.Guess.Block.Std()},
 	}
+	setPlaces(&cfg, doc)
 	listen := d.document.Box.Listen
 	if len(listen.Media) > 0 {
 		if _, port, err := net.SplitHostPort(listen.Media[0]); err == nil {

@@ -226,7 +226,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Drainer: zoneDrainer{d.zone}, Machine: d, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"meetzone/appliance/adminapi"
@@ -30,6 +31,12 @@ type Meetings interface {
 	End(ctx context.Context, number string) error
 }
 
+// Places knows which zones there are.
+type Places interface {
+	// Zones returns them as a client at an address is told of them; the zero address is one of which nothing is known.
+	Zones(client netip.Addr) []adminapi.Zone
+}
+
 // Drainer takes the box out of service and back.
 type Drainer interface {
 	Drain(ctx context.Context, drain adminapi.Drain) error
@@ -50,6 +57,7 @@ type Host interface {
 type ServerConfig struct {
 	Revisions *Revisions
 	Meetings  Meetings
+	Places    Places
 	Drainer   Drainer
 	Machine   Machine
 	Host      Host
@@ -61,7 +69,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -138,6 +146,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
 		"PUT " + adminapi.PathDrain:              s.drain,
 		"POST " + adminapi.PathPower:             s.power,
+		"GET " + adminapi.PathZones:              s.listZones,
 	} {
 		mux.Handle(pattern, s.answer(h))
 	}

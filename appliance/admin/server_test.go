@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,6 +59,10 @@ func (z *zone) End(_ context.Context, number string) error {
 
 func (z *zone) Power(_ context.Context, p adminapi.Power) error { z.powered = p; return nil }
 
+func (z *zone) Zones(client netip.Addr) []adminapi.Zone {
+	return []adminapi.Zone{{ID: "own", Reason: "for " + client.String()}}
+}
+
 func (z *zone) Drain(_ context.Context, d adminapi.Drain) error { z.drained = d; return nil }
 
 func (z *zone) Describe() adminapi.Status {
@@ -70,7 +75,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Drainer: z, Machine: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Drainer: z, Machine: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,6 +121,11 @@ func (c *Client) Power(ctx context.Context, power Power) error {
 	return err
 }
 
+// Zones returns the zones in the order that a client at an address is told; "" is one of which nothing is known.
+func (c *Client) Zones(ctx context.Context, address string) (Zones, error) {
+	return call[Zones](ctx, c, http.MethodGet, PathZones+"?"+url.Values{"for": {address}}.Encode(), nil)
+}
+
 // Drain starts or ends draining.
 func (c *Client) Drain(ctx context.Context, drain Drain) error {
 	_, err := call[struct{}](ctx, c, http.MethodPut, PathDrain, drain)

@@ -17,6 +17,7 @@ const (
 	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
 	PathDrain     = "/admin/v1/drain"            // PUT Drain
+	PathZones     = "/admin/v1/zones"            // GET ?for= → Zones
 	PathPower     = "/admin/v1/power"            // POST Power
 )
 
@@ -115,6 +116,22 @@ type Participant struct {
 // Meetings is all meetings.
 type Meetings struct {
 	Meetings []Meeting `json:"meetings"`
+}
+
+// Zones is the zones that a client is told of, best first.
+type Zones struct {
+	For   string `json:"for,omitempty"` // the client's address
+	Zones []Zone `json:"zones"`
+}
+
+// Zone is a zone as lookups name it.
+type Zone struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name,omitempty"`
+	Own         bool     `json:"own,omitempty"` // this box's
+	Controllers []string `json:"controllers"`
+	Key         string   `json:"key,omitempty"` // public; of this box's zone, for the others' lists
+	Reason      string   `json:"reason"`        // why it stands where it does
 }
 
 // Drain starts or ends draining: nobody new is let in, who is in stays.
