@@ -136,9 +136,21 @@ func meetingOf(m zonectl.MeetingInfo) adminapi.Meeting {
 				one.Media[string(t.Medium)] = t.Rung
 			}
 		}
+		for _, q := range p.Quality {
+			one.Quality = appendFlow(one.Quality, string(q.Medium), "up", q.Up)
+			one.Quality = appendFlow(one.Quality, string(q.Medium), "down", q.Down)
+		}
 		out.Participants = append(out.Participants, one)
 	}
 	return out
+}
+
+func appendFlow(list []adminapi.FlowQuality, medium, direction string, q *wire.FlowQuality) []adminapi.FlowQuality {
+	if q == nil {
+		return list
+	}
+	return append(list, adminapi.FlowQuality{Medium: medium, Direction: direction, Score: q.Score, Loss: q.Loss, JitterMS: q.JitterMS, RTTMS: q.RTTMS,
+		Bitrate: q.Bitrate, FPS: q.FPS, Freezes: q.Freezes, Frozen: q.Frozen, Concealed: q.Concealed})
 }
 
 // told makes of what the controller says to people what the admin API says to them.

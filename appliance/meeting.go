@@ -122,6 +122,7 @@ func printMeeting(w io.Writer, m adminapi.Meeting) {
 		people = append(people, []string{oneLine(p.Name), p.Role, p.From, strings.Join(media, ", "), when(p.Joined)})
 	}
 	table(w, people)
+	printQuality(w, m.Participants)
 }
 
 // oneLine keeps a table whole whatever people call themselves.

@@ -128,6 +128,9 @@ type DirectionStats struct {
 	NACKs          uint64 // packets asked for again
 	Resent         uint64 // packets sent again
 	Keyframes      uint64 // requests for one
+	Frames         uint64 // of pictures, up only, each once in however many encodings it came
+	Freezes        uint64 // gaps between frames that a person would notice, up only
+	Frozen         time.Duration
 	Jitter         time.Duration
 	RoundTrip      time.Duration
 }

@@ -3,6 +3,7 @@ package mmr
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"time"
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/codec"
@@ -103,8 +104,8 @@ func (u *upTrack) directionStats() DirectionStats {
 		}
 	}
 	s := DirectionStats{
-		Packets: u.packets, Bytes: u.bytes, Lost: n.Lost - min(n.Lost, n.Repaired), NACKs: n.Asked, Resent: n.Repaired,
-		Keyframes: u.keyframes, Jitter: n.Jitter,
+		Packets: u.packets, Bytes: u.bytes, Lost: n.Lost, NACKs: n.Asked, Resent: n.Repaired,
+		Keyframes: u.keyframes, Jitter: n.Jitter, Frames: u.frames.count, Freezes: u.frames.freezes, Frozen: time.Duration(u.frames.frozen),
 	}
 	if t := u.e.transports[u.medium]; t != nil {
 		s.RoundTrip = t.roundTrip

@@ -48,6 +48,7 @@ type upTrack struct {
 
 	packets, bytes uint64
 	keyframes      uint64 // requests
+	frames         frameMeter
 	past           nack.Stats
 }
 
@@ -323,7 +324,10 @@ func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, lev
 		return
 	}
 	if was == nack.Gap {
-		u.noteGap()
+		u.noteGap(seq)
+	}
+	if h.Marker && u.medium != Audio {
+		u.frames.frame(now, u.encoding)
 	}
 	u.src.take(now, seq, h, pkt, level)
 }
@@ -342,12 +346,20 @@ func (u *upStream) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, 
 	if !was.Usable() || u.muted {
 		return
 	}
+	if oh.Marker && u.medium != Audio {
+		u.frames.frame(now, u.encoding)
+	}
 	u.src.take(now, seq, &oh, original, level)
 }
 
-// noteGap has what is missing asked for at the end of the batch, when what was only reordered has come.
-func (u *upStream) noteGap() {
-	if u.nack && !u.waiting {
+// noteGap has what is missing before a packet asked for at the end of the batch, when what was only reordered has come. Where nobody can
+// be asked, it counts as lost at once.
+func (u *upStream) noteGap(seq uint64) {
+	if !u.nack {
+		u.rx.Forget(seq)
+		return
+	}
+	if !u.waiting {
 		u.waiting = true
 		u.e.sh.gaps = append(u.e.sh.gaps, u)
 	}
@@ -360,6 +372,7 @@ func (e *endpoint) setMuted(now dataplane.Instant, m Medium, muted bool) {
 		return
 	}
 	u.muted = muted
+	u.frames.pause()
 	for _, st := range u.streams {
 		if muted && st != nil && st.src != nil {
 			st.src.setLive(now, false)

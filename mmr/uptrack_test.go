@@ -121,6 +121,39 @@ func TestRTXRepairs(t *testing.T) {
 	}
 }
 
+// TestLossIsCounted loses every tenth packet of a voice, of which none can be asked for again, and every tenth of a picture whose sender
+// repairs half of that.
+func TestLossIsCounted(t *testing.T) {
+	sh := newShard()
+	e, _ := bareEndpoint(t, sh, "sender", 0)
+	e.up[Audio].nack, e.up[Video].nack = false, false // nothing is waited for
+	var tt transportTracks
+	now := dataplane.Instant(1)
+	for i := range 1000 {
+		now += dataplane.Instant(20 * time.Millisecond)
+		seq := uint16(i)
+		if i == 0 || i%10 != 3 {
+			sh.arrived(now, e, &tt, []Medium{Audio}, rtpPacket(packet.Header{PayloadType: ptOpus, SequenceNumber: seq, SSRC: 8}, "", []byte{0x78, 1}))
+			sh.arrived(now, e, &tt, []Medium{Video}, rtpPacket(packet.Header{PayloadType: ptVP8, SequenceNumber: seq, SSRC: 9, Marker: true}, "", vp8Payload(1, true, true, 20)))
+		}
+		if i == 1 {
+			tt.bind(5000, e.up[Video].streams[0], true)
+		}
+		if i%20 == 5 { // two packets after it was lost
+			lost := append([]byte{byte((seq - 2) >> 8), byte(seq - 2)}, vp8Payload(1, true, true, 20)...)
+			sh.arrived(now, e, &tt, []Medium{Video}, rtpPacket(packet.Header{PayloadType: ptVP8RTX, SequenceNumber: seq, SSRC: 5000, Marker: true}, "", lost))
+		}
+		sh.flush(now)
+		sh.advance(now)
+	}
+	if s := e.up[Audio].directionStats(); s.Packets != 900 || s.Lost != 100 {
+		t.Errorf("voice: %+v, want 900 packets and 100 lost", s)
+	}
+	if s := e.up[Video].directionStats(); s.Resent != 50 || s.Lost != 50 || s.Frames != 950 {
+		t.Errorf("picture: %+v, want 50 lost, 50 sent again and 950 frames", s)
+	}
+}
+
 // checkNoGaps wants every number of a stream.
 func checkNoGaps(t *testing.T, out *outlet, ssrc uint32) {
 	t.Helper()

@@ -47,7 +47,8 @@ type ParticipantInfo struct {
 	Joined     time.Time             `json:"joined"`
 	Away       bool                  `json:"away,omitempty"`
 	Transports []wire.TransportState `json:"transports,omitempty"`
-	Report     []wire.MediumReport   `json:"report,omitempty"` // the client's own figures
+	Report     []wire.MediumReport   `json:"report,omitempty"`  // the client's own figures
+	Quality    []wire.MediumQuality  `json:"quality,omitempty"` // as last judged
 }
 
 // secretsOf makes the lock of a new meeting.
@@ -204,11 +205,8 @@ func (c *Controller) EndMeeting(ctx context.Context, number string) error {
 // Meetings returns all meetings that run, and all rooms, by number and without their participants.
 func (c *Controller) Meetings(ctx context.Context) []MeetingInfo {
 	c.mu.Lock()
-	running := make([]*meeting, 0, len(c.meetings))
+	running := c.aliveLocked()
 	var list []MeetingInfo
-	for _, m := range c.meetings {
-		running = append(running, m)
-	}
 	for number, room := range c.rooms {
 		if c.meetings[number] == nil {
 			list = append(list, c.withLink(infoOfRoom(room)))
@@ -266,7 +264,7 @@ func (d describe) do(m *meeting) {
 		Started: m.started, Count: len(m.order)}
 	for _, s := range m.order {
 		p := ParticipantInfo{ID: s.participant, Name: s.name, Role: s.role, Client: s.client, Source: s.source, Joined: s.joined,
-			Away: s.channel == nil, Report: s.report}
+			Away: s.channel == nil, Report: s.reports.media, Quality: s.quality()}
 		for _, t := range s.transports() {
 			p.Transports = append(p.Transports, transportOf(t))
 		}

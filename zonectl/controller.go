@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +52,7 @@ type Controller struct {
 	channelsAlive sync.WaitGroup // all control channels
 	counters      counters
 	server        *http.Server
+	monitor       *monitor
 
 	// mu guards what follows; it is never held while waiting for anything.
 	mu       sync.Mutex
@@ -108,11 +111,17 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 	}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	c.server = c.newServer()
+	c.monitor = newMonitor(c)
 	return c, nil
 }
 
-// Run does the housekeeping until the context ends.
+// Run does the housekeeping, and watches over the quality of all media, until the context ends.
 func (c *Controller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() { c.monitor.runQuality(ctx) })
 	ticker := time.NewTicker(housekeeping)
 	defer ticker.Stop()
 	for {
@@ -230,14 +239,18 @@ func (c *Controller) drained() *wire.Error {
 	return nil
 }
 
+// alive lists the meetings that run.
+func (c *Controller) alive() []*meeting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.aliveLocked()
+}
+
+func (c *Controller) aliveLocked() []*meeting { return slices.Collect(maps.Values(c.meetings)) }
+
 // endAll ends all meetings and waits for them.
 func (c *Controller) endAll(why *wire.Error) {
-	c.mu.Lock()
-	var list []*meeting
-	for _, m := range c.meetings {
-		list = append(list, m)
-	}
-	c.mu.Unlock()
+	list := c.alive()
 	for _, m := range list {
 		_ = m.send(context.Background(), endAll{why}) // one that has ended meanwhile is no matter
 	}

@@ -8,6 +8,7 @@
 //   - meeting is one meeting that runs: participants, roles, lock, chat, the content slot, and the numbered log of what changed.
 //   - session is one participant's connection to a meeting. It outlives the WebSocket: whoever loses it may resume.
 //   - outbox is what waits to be written to a WebSocket, bounded; what is only of interest in its latest form replaces itself.
+//   - monitor judges everybody's media every few seconds (package quality), from what the router counts and what clients report.
 //   - guesses counts wrong attempts, per source and per meeting, bounded.
 //
 // Goroutines: runMeeting, one per meeting, owns all of a meeting's state; others send it a command. Of each WebSocket, the HTTP

@@ -106,6 +106,7 @@ type fakeEndpoint struct {
 	muted   [mmr.NumMedia]bool
 	views   []mmr.View
 	broken  bool // needs a fresh offer
+	stats   mmr.EndpointStats
 }
 
 func (e *fakeEndpoint) Offer(_ context.Context, fresh bool) (string, error) {
@@ -144,7 +145,18 @@ func (e *fakeEndpoint) SetMuted(m mmr.Medium, muted bool) error {
 }
 
 func (e *fakeEndpoint) Stats(context.Context) (mmr.EndpointStats, error) {
-	return mmr.EndpointStats{ID: e.cfg.ID}, nil
+	e.m.r.mu.Lock()
+	defer e.m.r.mu.Unlock()
+	stats := e.stats
+	stats.ID = e.cfg.ID
+	return stats, nil
+}
+
+// count has the endpoint say something else of itself.
+func (e *fakeEndpoint) count(f func(*mmr.EndpointStats)) {
+	e.m.r.mu.Lock()
+	defer e.m.r.mu.Unlock()
+	f(&e.stats)
 }
 
 func (e *fakeEndpoint) Close() error {

@@ -19,6 +19,7 @@ const (
 	latestSlots latest = iota
 	latestTransports
 	latestSpeaker
+	latestQuality // of the monitor, not of the router
 	numLatest
 )
 

@@ -215,7 +215,7 @@ func sendChat(m *meeting, s *session, c wire.SendChat) error {
 }
 
 func takeReport(_ *meeting, s *session, r wire.Report) error {
-	s.report = r.Media
+	s.reports.take(r.Media, time.Now())
 	return nil
 }
 

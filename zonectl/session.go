@@ -37,7 +37,7 @@ type session struct {
 	expiry    *time.Timer // while away
 	wishes    []wire.View // by slot
 	shown     []mmr.View  // by slot, as the router was told
-	report    []wire.MediumReport
+	reports   reports
 
 	// mu guards what events of the router need, which come on workers' threads.
 	mu   sync.Mutex

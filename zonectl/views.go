@@ -115,7 +115,7 @@ func fill(views []mmr.View, s *session, sources []mmr.EndpointID) {
 	}
 }
 
-// message makes an event of the router one of the wire.
+// message makes an event of the router one of the wire. What the monitor judged is one already.
 func message(e mmr.Event) wire.Message {
 	switch e := e.(type) {
 	case mmr.SlotsChanged:
@@ -132,6 +132,8 @@ func message(e mmr.Event) wire.Message {
 		return wire.Transports{Transports: list}
 	case mmr.SpeakerChanged:
 		return wire.Speaker{Participant: string(e.Speaker)}
+	case wire.Quality:
+		return e
 	}
 	return nil
 }

@@ -111,6 +111,23 @@ type Participant struct {
 	From   string            `json:"from,omitempty"`  // address of the control channel
 	Media  map[string]string `json:"media,omitempty"` // medium → rung it stands on
 	Joined time.Time         `json:"joined"`
+	// Quality is how good each flow was in the last seconds: those that carried something, from the second look on.
+	Quality []FlowQuality `json:"quality,omitempty"`
+}
+
+// FlowQuality is how good one medium was in one direction, as docs/quality.md judges it.
+type FlowQuality struct {
+	Medium    string   `json:"medium"`
+	Direction string   `json:"direction"` // "up": from the participant; "down": to them
+	Score     float64  `json:"score"`     // 0: nothing came of what should have; else 1 (bad) to 5
+	Loss      *float64 `json:"loss,omitempty"`
+	JitterMS  float64  `json:"jitter_ms"`
+	RTTMS     float64  `json:"rtt_ms"` // 0: not measured
+	Bitrate   float64  `json:"bitrate"`
+	FPS       *float64 `json:"fps,omitempty"`
+	Freezes   uint64   `json:"freezes,omitempty"`
+	Frozen    *float64 `json:"frozen,omitempty"`    // share of the time
+	Concealed *float64 `json:"concealed,omitempty"` // share of the sound
 }
 
 // Meetings is all meetings.

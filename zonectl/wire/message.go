@@ -17,7 +17,7 @@ type (
 		Token      string   `json:"token"`            // join token
 		Name       string   `json:"name"`             // of the person
 		Send       []Medium `json:"send,omitempty"`   // media that the client may send; content may be offered and unused
-		VideoSlots int      `json:"video_slots"`      // 0 to 25
+		VideoSlots int      `json:"video_slots"`      // 0 to MaxVideoSlots
 		Resume     *Resume  `json:"resume,omitempty"` // instead of a new session
 	}
 
@@ -107,6 +107,20 @@ type MediumReport struct {
 	JitterMS float64 `json:"jitter_ms"`
 	RTTMS    float64 `json:"rtt_ms"`
 	DSCP     int     `json:"dscp"` // code point of what last arrived; -1 unknown
+
+	// What follows is of the time since the report before; it is left out where the client cannot tell.
+	Bitrate   float64        `json:"bitrate,omitempty"`   // bit/s that arrived
+	Concealed *float64       `json:"concealed,omitempty"` // share of the sound that was made up, 0 to 1
+	Picture   *PictureReport `json:"picture,omitempty"`   // what was shown
+	Sent      *PictureReport `json:"sent,omitempty"`      // what was encoded
+}
+
+// PictureReport is what a client measured of pictures.
+type PictureReport struct {
+	FPS     float64 `json:"fps"`               // frames per second of one picture, the mean of those that play
+	Pixels  float64 `json:"pixels"`            // per second, of all pictures
+	Freezes uint64  `json:"freezes,omitempty"` // since joining
+	Frozen  float64 `json:"frozen,omitempty"`  // share of the time that pictures stood still, 0 to 1
 }
 
 // Server → client.
@@ -169,6 +183,11 @@ type (
 		Transports []TransportState `json:"transports"`
 	}
 
+	// Quality tells the client how good its own media are, as the box judges them; it is always whole.
+	Quality struct {
+		Media []MediumQuality `json:"media"`
+	}
+
 	// Chat is a text that somebody sent.
 	Chat struct {
 		State       uint64 `json:"state"`
@@ -207,6 +226,26 @@ type (
 	}
 )
 
+// MediumQuality is how good one medium was in the last seconds.
+type MediumQuality struct {
+	Medium Medium       `json:"medium"`
+	Up     *FlowQuality `json:"up,omitempty"`   // client to router; absent: nothing was sent
+	Down   *FlowQuality `json:"down,omitempty"` // router to client
+}
+
+// FlowQuality is how good one direction of a medium was. The score is 0 where nothing came of what should have, else 1 (bad) to 5.
+type FlowQuality struct {
+	Score     float64  `json:"score"`
+	Loss      *float64 `json:"loss,omitempty"` // share of the packets, 0 to 1
+	JitterMS  float64  `json:"jitter_ms"`
+	RTTMS     float64  `json:"rtt_ms"` // 0: not measured
+	Bitrate   float64  `json:"bitrate"`
+	FPS       *float64 `json:"fps,omitempty"`
+	Freezes   uint64   `json:"freezes,omitempty"`
+	Frozen    *float64 `json:"frozen,omitempty"`    // share of the time, 0 to 1
+	Concealed *float64 `json:"concealed,omitempty"` // share of the sound, 0 to 1
+}
+
 // MaxChat and MaxName bound what people type, in bytes.
 const (
 	MaxChat  = 4000
@@ -241,6 +280,7 @@ func (MeetingChanged) Type() string { return "meeting-changed" }
 func (Slots) Type() string          { return "slots" }
 func (Speaker) Type() string        { return "speaker" }
 func (Transports) Type() string     { return "transports" }
+func (Quality) Type() string        { return "quality" }
 func (Chat) Type() string           { return "chat" }
 func (Muted) Type() string          { return "muted" }
 func (RoleChanged) Type() string    { return "role-changed" }

@@ -21,6 +21,7 @@ const (
 	MaxHeight       = 8192 // View.Height
 	MaxPriority     = 1000 // View.Priority
 	MaxSlots        = MaxVideoSlots + 4
+	MaxScore        = 5   // FlowQuality.Score
 	maxLine         = 400 // addresses, ciphers, sentences
 )
 
@@ -128,6 +129,10 @@ func (c *checks) between(name string, n, min, max int) {
 	c.that(n >= min && n <= max, "%s: %d, must be %d to %d", name, n, min, max)
 }
 
+func (c *checks) share(name string, v *float64) {
+	c.that(v == nil || *v >= 0 && *v <= 1, "%s: must be 0 to 1", name)
+}
+
 func (c *checks) medium(m Medium) { c.that(slices.Contains(Media[:], m), "medium: %q is none", m) }
 
 func (c *checks) role(r Role) { c.that(r.Valid(), "role: %q is none", r) }
@@ -217,6 +222,34 @@ func (m Report) validate() error {
 		c.medium(r.Medium)
 		c.between("dscp", r.DSCP, -1, 63)
 		c.that(r.JitterMS >= 0 && r.RTTMS >= 0, "%s: negative time", r.Medium)
+		c.that(r.Bitrate >= 0, "%s: negative bitrate", r.Medium)
+		c.share("concealed", r.Concealed)
+		r.Picture.check(&c)
+		r.Sent.check(&c)
+	}
+	return c.err()
+}
+
+func (p *PictureReport) check(c *checks) {
+	if p != nil {
+		c.that(p.FPS >= 0 && p.Pixels >= 0, "picture: negative rate")
+		c.share("frozen", &p.Frozen)
+	}
+}
+
+func (m Quality) validate() error {
+	var c checks
+	c.between("media: entries", len(m.Media), 0, len(Media))
+	for i := range min(len(m.Media), len(Media)) {
+		c.medium(m.Media[i].Medium)
+		for _, f := range []*FlowQuality{m.Media[i].Up, m.Media[i].Down} {
+			if f != nil {
+				c.that(f.Score >= 0 && f.Score <= MaxScore, "score: %v, must be 0 to %d", f.Score, MaxScore)
+				c.share("loss", f.Loss)
+				c.share("frozen", f.Frozen)
+				c.share("concealed", f.Concealed)
+			}
+		}
 	}
 	return c.err()
 }

@@ -32,6 +32,9 @@ var vectors = map[string]Message{
 	"host-lock": HostLock{Locked: true}, "host-end": HostEnd{}, "claim-host": ClaimHost{Key: "K7VQ2"},
 	"report": Report{Media: []MediumReport{{Medium: Audio, Received: 1000, Lost: 3, JitterMS: 2.5, RTTMS: 12, DSCP: 46},
 		{Medium: Video, Received: 5000, DSCP: -1}}},
+	"report-quality": Report{Media: []MediumReport{{Medium: Audio, Received: 1000, RTTMS: 12, DSCP: 46, Bitrate: 32000, Concealed: share(0.01)},
+		{Medium: Video, Received: 5000, DSCP: -1, Bitrate: 900000, Picture: &PictureReport{FPS: 24.5, Pixels: 22579200, Freezes: 2, Frozen: 0.05},
+			Sent: &PictureReport{FPS: 30, Pixels: 27648000}}}},
 	"ping": Ping{Sent: 1700000000123}, "leave": Leave{},
 	"welcome": Welcome{Version: 1, Session: "S6QKZ7", Secret: "P3XW2M", Participant: "anna", Role: RoleHost, Router: "box",
 		Meeting: Meeting{Number: "123456789", Title: "Stand-up", Started: 1700000000}},
@@ -46,6 +49,10 @@ var vectors = map[string]Message{
 	"speaker": Speaker{Participant: "anna"},
 	"transports": Transports{Transports: []TransportState{{Medium: Audio, State: "connected", Rung: "udp", Local: "192.0.2.1:8801",
 		Remote: "[2001:db8::7]:50000", Cipher: "SRTP_AEAD_AES_128_GCM", DSCP: 46}, {Medium: Video, State: "new", DSCP: -1}}},
+	"quality": Quality{Media: []MediumQuality{
+		{Medium: Audio, Up: &FlowQuality{Score: 4.4, Loss: share(0), RTTMS: 12, Bitrate: 32000},
+			Down: &FlowQuality{Score: 3.9, Loss: share(0.02), JitterMS: 2.5, RTTMS: 12, Bitrate: 64000, Concealed: share(0.01)}},
+		{Medium: Video, Down: &FlowQuality{Score: 0, Bitrate: 0, FPS: share(0), Freezes: 1, Frozen: share(0.5)}}}},
 	"chat":         Chat{State: 11, Participant: "anna", Name: "Anna", Text: "<b>not bold</b>", Sent: 1700000000123},
 	"muted":        Muted{Medium: Audio, Muted: true, By: "anna"},
 	"role-changed": RoleChanged{Role: RoleHost},
@@ -53,6 +60,8 @@ var vectors = map[string]Message{
 	"bye":          Bye{Error: Error{Code: CodeDrain, Text: "The zone is going out of service.", Advice: "Try again later.", Retry: 60}},
 	"pong":         Pong{Sent: 1700000000123},
 }
+
+func share(v float64) *float64 { return &v }
 
 func readVectors(t testing.TB) map[string]vector {
 	t.Helper()
