@@ -1,0 +1,334 @@
+package bwe
+
+import (
+	"math"
+	"time"
+)
+
+// Time is an instant of a monotonic clock in nanoseconds.
+type Time int64
+
+// Never is after all times.
+const Never Time = math.MaxInt64
+
+// MaxPaths is how many transports a receiver may have.
+const MaxPaths = 4
+
+// Defaults of the configuration, in bit/s.
+const (
+	DefaultStart = 800_000
+	DefaultLeast = 60_000
+	DefaultMost  = 100_000_000
+)
+
+// Config bounds an Estimator. Zero values mean the documented default.
+type Config struct {
+	Start, Least, Most uint64 // bit/s
+}
+
+// Estimator estimates what the path of one receiver carries.
+type Estimator struct {
+	history  history
+	clocks   [MaxPaths + 1]clock // of each path's reports; the last one where all report together
+	whole    bool                // reports cover the packets of all paths
+	delay    Time                // of the last packet, by the clocks aligned
+	arrivals arrivals
+	trend    trend
+	acked    acked
+	out      acked // what was sent
+	control  rateControl
+	loss     lossControl
+	prober   prober
+
+	began                   Time          // first packet, 0 none
+	reported                Time          // last report, 0 none
+	roundTrip               time.Duration // as told
+	feedback                time.Duration // from sending to the report
+	limit                   float64       // of the receiver itself (REMB), +Inf none
+	wanted                  float64       // what could be used
+	calm                    Time          // since when usage is normal, 0 it is not
+	settled                 bool          // the start is over
+	fallback                bool          // only receiver reports come
+	lostCount, arrivedCount uint64
+}
+
+// New returns an Estimator.
+func New(c Config) *Estimator {
+	orDefault := func(v uint64, def float64) float64 {
+		if v == 0 {
+			return def
+		}
+		return float64(v)
+	}
+	e := &Estimator{limit: math.Inf(1), prober: prober{next: Never}}
+	e.control.rate = orDefault(c.Start, DefaultStart)
+	e.control.least, e.control.most = orDefault(c.Least, DefaultLeast), orDefault(c.Most, DefaultMost)
+	e.trend.reset()
+	e.loss.reset()
+	return e
+}
+
+// Send takes note of a packet that is about to be sent over a path, and returns its transport-wide number.
+func (e *Estimator) Send(now Time, path uint8, size int) uint16 {
+	if e.began == 0 {
+		e.began = now
+	}
+	e.out.add(now, size)
+	return e.history.add(sent{at: now, size: clampSize(size), path: path, probe: e.prober.sent(now, size)})
+}
+
+// SendUncounted takes note of what is sent without a number: it has its share of the path.
+func (e *Estimator) SendUncounted(now Time, size int) { e.out.add(now, size) }
+
+// Restart forgets what was learnt of a path that is another now, by reports of it.
+func (e *Estimator) Restart(path uint8) {
+	e.clocks[path], e.clocks[MaxPaths] = clock{}, clock{}
+	e.whole = false
+	e.arrivals = arrivals{}
+	e.trend.reset()
+}
+
+// Feedback takes a transport-wide feedback message that came over a path: the RTCP packet behind its first word, without padding.
+func (e *Estimator) Feedback(now Time, path uint8, body []byte) error {
+	s, err := parseFeedback(body)
+	if err != nil || e.history.ring == nil || path >= MaxPaths {
+		return err
+	}
+	clock := &e.clocks[path]
+	if e.whole {
+		clock = &e.clocks[MaxPaths]
+	}
+	at := clock.reference(s.reference)
+	newest := Time(0)
+	for wide := e.history.wide(s.base); ; {
+		run, received, delta, ok := s.next()
+		if !ok {
+			break
+		}
+		if !received {
+			e.missing(wide, run, path)
+		} else if at += Time(delta); true {
+			if p := e.history.find(wide); p != nil && p.fate != arrived {
+				e.got(p, path, clock.align(now, at, p.at, e.delay))
+				newest = max(newest, p.at)
+			}
+		}
+		wide += uint64(run)
+	}
+	if newest > 0 {
+		e.feedback = time.Duration(now - newest)
+	}
+	e.update(now)
+	return nil
+}
+
+// missing takes a run of packets that have not arrived.
+func (e *Estimator) missing(wide uint64, run int, path uint8) {
+	for i := range uint64(run) {
+		p := e.history.find(wide + i)
+		if p == nil || p.fate != underway || !e.whole && p.path != path {
+			continue
+		}
+		p.fate = lost
+		e.loss.count(0, 1)
+		e.lostCount++
+	}
+}
+
+// got takes a packet that has arrived.
+func (e *Estimator) got(p *sent, path uint8, at Time) {
+	if p.path != path {
+		e.whole = true
+	}
+	if p.fate == lost {
+		e.loss.count(1, -1)
+		e.lostCount--
+	} else {
+		e.loss.count(1, 0)
+	}
+	p.fate = arrived
+	e.arrivedCount++
+	e.delay = at - p.at
+	e.acked.add(at, int(p.size))
+	e.prober.arrived(p, at)
+	if sentDelta, arrivalDelta, ok := e.arrivals.add(p.at, at); ok {
+		e.trend.add(sentDelta, arrivalDelta, at)
+	}
+}
+
+// update brings the estimate up to date with what was reported.
+func (e *Estimator) update(now Time) {
+	e.reported = now
+	if !e.prober.started {
+		e.prober.started, e.prober.next = true, now
+	}
+	arriving := e.acked.rate()
+	limited := e.out.rateAt(now) < limitedBelow*e.control.rate
+	state := e.trend.state
+	if e.trend.queued() > standingQueue && e.loss.average > muchLoss {
+		state = overuse // the queue is full: the delay cannot grow
+	}
+	e.control.update(now, state, arriving, e.trip(), limited)
+	e.loss.update(now, e.control.rate, arriving)
+	if e.trend.state == normal && e.calm == 0 {
+		e.calm = now
+	} else if e.trend.state != normal {
+		e.calm = 0
+	}
+	if rate, ok := e.prober.result(now); ok {
+		e.probed(now, rate)
+	}
+}
+
+// limitedBelow is the share of the estimate below which less is sent than could be.
+const limitedBelow = 0.65
+
+// probed takes the result of a probe.
+func (e *Estimator) probed(now Time, rate float64) {
+	tried, first := e.prober.rate, e.prober.first
+	e.prober.probe = probe{}
+	if e.trend.state == overuse && !first {
+		return
+	}
+	if rate > e.control.rate || first {
+		e.control.set(now, rate)
+		if e.loss.limit < rate {
+			e.loss.reset()
+		}
+	}
+	if further := min(probeStep*rate, e.useful()*1.1); rate > probeFurther*tried && further > 1.2*tried {
+		e.prober.begin(now, further, first)
+		return
+	}
+	e.settled = true
+}
+
+// useful is up to which rate it makes sense to know the path.
+func (e *Estimator) useful() float64 { return min(e.control.most, probeUse*e.wanted) }
+
+// Want says how much could be used, in bit/s: probes go no further.
+func (e *Estimator) Want(rate uint64) { e.wanted = float64(rate) }
+
+// Probe returns how many bytes of padding, or of what was sent before, are to be sent now to probe the path, and when to ask again.
+func (e *Estimator) Probe(now Time) (bytes int, again Time) {
+	p := &e.prober
+	if p.sending {
+		return p.due(now)
+	}
+	if p.id != 0 || now < p.next {
+		return 0, p.next
+	}
+	switch {
+	case !e.settled:
+		p.begin(now, firstProbe*e.control.rate, true)
+		e.settled = p.count > 3 // it did not work out
+	case e.control.rate < e.useful() && e.calm != 0 && time.Duration(now-e.calm) > probeCalm && time.Duration(now-e.control.dropped) > probeCalm:
+		p.begin(now, min(probeStep*e.Target(), e.useful()*1.1), false)
+	default:
+		p.next = now + Time(probeEvery)/8
+		return 0, p.next
+	}
+	return p.due(now)
+}
+
+// Target returns the estimate in bit/s.
+func (e *Estimator) Target() float64 {
+	return max(e.control.least, min(e.control.rate, e.loss.limit, e.limit))
+}
+
+// Known tells whether the estimate rests on anything.
+func (e *Estimator) Known() bool {
+	return e.reported != 0 && e.settled || e.fallback || !math.IsInf(e.limit, 1)
+}
+
+// Limit takes what the receiver itself says that it can take, in bit/s (REMB).
+func (e *Estimator) Limit(rate uint64) {
+	if e.reported == 0 { // where packets are numbered, the reports about them say more
+		e.limit = max(float64(rate), e.control.least)
+	}
+}
+
+// Report takes a receiver report about what was sent since the last one. It counts for peers without transport-wide feedback only.
+func (e *Estimator) Report(now Time, expected, missing int) {
+	if e.reported != 0 || expected <= 0 {
+		return
+	}
+	if !e.fallback {
+		e.fallback, e.control.rate, e.control.changed = true, max(e.control.rate, fallbackStart), now
+	}
+	e.loss.count(expected-missing, missing)
+	e.arrivedCount += uint64(max(expected-missing, 0))
+	e.lostCount += uint64(max(missing, 0))
+	e.loss.update(now, e.control.rate, 0)
+	elapsed := min(time.Duration(now-e.control.changed), time.Second)
+	e.control.changed = now
+	if sending := e.out.rateAt(now); e.loss.average < littleLoss && e.control.rate < headroom*sending {
+		e.control.rate = min(e.control.rate*math.Pow(increase, elapsed.Seconds()), e.control.most)
+	}
+}
+
+// fallbackStart is the rate at which peers begin that cannot be probed.
+const fallbackStart = 2_500_000
+
+// RoundTrip takes the round trip time as other reports have it.
+func (e *Estimator) RoundTrip(d time.Duration) { e.roundTrip = d }
+
+func (e *Estimator) trip() time.Duration {
+	if e.roundTrip > 0 {
+		return e.roundTrip
+	}
+	return e.feedback
+}
+
+// Stats is what an Estimator has seen.
+type Stats struct {
+	Arriving      uint64 // bit/s
+	Sending       uint64
+	Loss          float64 // share, averaged
+	Lost, Arrived uint64
+	Probes        uint64
+	Overused      bool
+}
+
+// Stats returns what was seen so far.
+func (e *Estimator) Stats(now Time) Stats {
+	return Stats{
+		Arriving: uint64(e.acked.rate()), Sending: uint64(e.out.rateAt(now)), Loss: e.loss.average, Lost: e.lostCount, Arrived: e.arrivedCount,
+		Probes: e.prober.count, Overused: e.trend.state == overuse,
+	}
+}
+
+// clock brings the times of one stream of reports in line with the sender's: all that counts is how delays change.
+type clock struct {
+	started, aligned bool
+	last             uint32
+	units            int64 // of referenceUnit
+	offset           Time
+}
+
+// clockOff is how far off a clock may run before it is aligned anew.
+const clockOff = Time(30 * time.Second)
+
+// reference returns a reference time, which wraps after 24 bits.
+func (c *clock) reference(r uint32) Time {
+	if !c.started {
+		c.started, c.last, c.units = true, r, 1
+	}
+	step := int32((r-c.last)<<8) >> 8
+	c.last = r
+	if step > int32(clockOff/Time(referenceUnit)) || -step > int32(clockOff/Time(referenceUnit)) {
+		c.units, c.aligned = 0, false
+		step = 1
+	}
+	c.units += int64(step)
+	return Time(c.units) * Time(referenceUnit)
+}
+
+// align returns when a packet arrived by the sender's clock. Packets of other streams of reports took delay at last.
+func (c *clock) align(now, at, sentAt, delay Time) Time {
+	if aligned := at + c.offset; c.aligned && aligned <= now+clockOff && aligned >= now-clockOff {
+		return aligned
+	}
+	c.offset, c.aligned = sentAt+delay-at, true
+	return at + c.offset
+}

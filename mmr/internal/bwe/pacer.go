@@ -1,0 +1,54 @@
+package bwe
+
+import "time"
+
+const (
+	// pacerBurst is how much may leave at once, as time at the rate.
+	pacerBurst = 40 * time.Millisecond
+	leastBurst = 3000 // bytes
+)
+
+// Pacer spreads packets over time. Everything that is sent is spent; what can wait asks whether it may go. The zero Pacer has no limit.
+type Pacer struct {
+	rate  float64 // bytes per nanosecond; 0: no limit
+	burst float64
+	debt  float64 // bytes
+	at    Time
+}
+
+// SetRate sets the rate in bit/s, 0 for no limit.
+func (p *Pacer) SetRate(now Time, rate float64) {
+	p.pass(now)
+	p.rate = rate / 8e9
+	p.burst = max(leastBurst, p.rate*float64(pacerBurst))
+}
+
+func (p *Pacer) pass(now Time) {
+	if now > p.at {
+		p.debt = max(0, p.debt-p.rate*float64(now-p.at))
+		p.at = now
+	}
+}
+
+// Spend takes note of what was sent.
+func (p *Pacer) Spend(now Time, size int) {
+	p.pass(now)
+	p.debt += float64(size)
+}
+
+// Ready tells whether something may be sent.
+func (p *Pacer) Ready(now Time) bool {
+	if p.rate == 0 {
+		return true
+	}
+	p.pass(now)
+	return p.debt < p.burst
+}
+
+// Next returns when something may be sent again.
+func (p *Pacer) Next(now Time) Time {
+	if p.Ready(now) {
+		return now
+	}
+	return now + Time((p.debt-p.burst)/p.rate) + 1
+}
