@@ -8,6 +8,7 @@ import (
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/description"
+	"meetzone/mmr/internal/packet"
 )
 
 // answer takes what the client answered to the latest offer. Nothing changes unless all of it can be used.
@@ -77,6 +78,7 @@ func (x *answered) takeCodec(s *description.Accepted) error {
 		case c.Repairs == 0 && x.PayloadType == 0:
 			x.PayloadType = c.PayloadType
 			x.NACK = slices.Contains(got.Feedback, "nack")
+			x.Numbering = numberingOf(s, &got)
 		case c.Repairs != 0 && c.Repairs == x.PayloadType && got.Repairs == c.Repairs:
 			x.RTXPayloadType = c.PayloadType
 		}
@@ -85,6 +87,19 @@ func (x *answered) takeCodec(s *description.Accepted) error {
 		return errors.New("no codec in common")
 	}
 	return nil
+}
+
+// numberingOf returns the id under which a client takes transport-wide numbers, 0 when it gives no feedback about them.
+func numberingOf(s *description.Accepted, c *description.Codec) uint8 {
+	if !slices.Contains(c.Feedback, "transport-cc") {
+		return 0
+	}
+	for _, x := range s.Extensions {
+		if x.URI == transportSequenceURI && x.ID <= packet.MaxOneByteID {
+			return uint8(x.ID)
+		}
+	}
+	return 0
 }
 
 // takeSources finds the SSRC that the client sends with: the one that is not a retransmission.

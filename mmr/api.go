@@ -135,6 +135,15 @@ type DirectionStats struct {
 	RoundTrip      time.Duration
 }
 
+// Estimate is what is known of the path to an endpoint, all its transports together.
+type Estimate struct {
+	Available uint64  // bit/s of IP packets that it carries, 0 unknown
+	Sending   uint64  // bit/s that are sent
+	Loss      float64 // share of packets, as reported of late
+	Numbered  bool    // the endpoint gives transport-wide feedback; else its reports and REMB have to do
+	Probes    uint64  // bursts that looked for more
+}
+
 // EndpointStats is what Stats returns.
 type EndpointStats struct {
 	ID         EndpointID
@@ -142,4 +151,5 @@ type EndpointStats struct {
 	Transports []Transport
 	Slots      []Slot
 	Switches   uint64 // slot switches so far
+	Estimate   Estimate
 }

@@ -3,22 +3,76 @@ package mmr
 import (
 	"meetzone/dataplane"
 	"meetzone/dscp"
+	"meetzone/mmr/internal/bwe"
 )
 
-// budget is what one receiver may be sent. Every packet down asks it, and everything sent is accounted by class, so that an estimate of
-// the receiver's bandwidth, pacing and the choice of layers act here and change no caller. It has no limit at present: the bandwidth
-// inside a zone's network is what marks and queues are for.
+// Bytes of an IP packet around what the router seals: IPv4 and UDP, and the tag of AES-GCM.
+const (
+	ipOverhead   = 20 + 8
+	wireOverhead = ipOverhead + 16
+)
+
+// budget is what one receiver may be sent, over all its transports: they have one bottleneck as a rule. Every packet down is accounted here,
+// also what is no media.
 type budget struct {
-	spent [dscp.NumClasses]uint64 // bytes, RTP headers included
-	// estimate is what the receiver said that it can take, in bit/s, 0 when it has not said (REMB).
-	estimate uint64
+	spent     [dscp.NumClasses]uint64 // bytes of IP packets
+	estimator *bwe.Estimator
+	numbered  bool // something was
+}
+
+func newBudget() budget { return budget{estimator: bwe.New(bwe.Config{})} }
+
+// available is what the receiver can be sent, in bit/s, all media together, and their headers; 0 is unknown, and no limit.
+func (b *budget) available() uint64 {
+	if !b.estimator.Known() {
+		return 0
+	}
+	return uint64(b.estimator.Target())
 }
 
 // admit tells whether a packet of the size may be sent now. One that is refused is left out for good.
 func (b *budget) admit(now dataplane.Instant, class dscp.Class, size int) bool { return true }
 
-// spend accounts what was sent.
-func (b *budget) spend(class dscp.Class, size int) { b.spent[class] += uint64(size) }
+// number accounts a packet and gives it its transport-wide number.
+func (b *budget) number(now dataplane.Instant, path uint8, class dscp.Class, size int) uint16 {
+	b.spent[class] += uint64(size)
+	b.numbered = true
+	return b.estimator.Send(bwe.Time(now), path, size)
+}
+
+// spend accounts a packet of media that has no number.
+func (b *budget) spend(now dataplane.Instant, class dscp.Class, size int) {
+	b.spent[class] += uint64(size)
+	b.estimator.SendPlain(bwe.Time(now), size)
+}
+
+// spendOther accounts what is no media.
+func (b *budget) spendOther(class dscp.Class, size int) {
+	b.spent[class] += uint64(size)
+	b.estimator.SendOther(size)
+}
+
+// pathReady says that a transport is connected, again or for the first time.
+func (b *budget) pathReady(path uint8) { b.estimator.Restart(path) }
+
+// reported takes transport-wide feedback that came over a transport. What is malformed says nothing.
+func (b *budget) reported(now dataplane.Instant, path uint8, body []byte) {
+	_ = b.estimator.Feedback(bwe.Time(now), path, body)
+}
+
+// limit takes what the receiver says that it can take (REMB).
+func (b *budget) limit(rate uint64) { b.estimator.Limit(rate) }
+
+// received takes what a receiver report says of the packets since the one before.
+func (b *budget) received(now dataplane.Instant, expected, missing int) {
+	b.estimator.Report(bwe.Time(now), expected, missing)
+}
+
+// estimate is what the owner of the endpoint is told.
+func (b *budget) estimate() Estimate {
+	s := b.estimator.Stats()
+	return Estimate{Available: b.available(), Sending: s.Sending, Loss: s.Loss, Numbered: b.numbered, Probes: s.Probes}
+}
 
 // bucket is a token bucket that bounds how much an endpoint can have sent again.
 type bucket struct {

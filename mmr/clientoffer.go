@@ -9,6 +9,7 @@ import (
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/description"
+	"meetzone/mmr/internal/packet"
 )
 
 // Clients that make the offer themselves, as WHIP (RFC 9725) and WHEP have it: ReadOffer looks at what they want, Endpoint.Accept answers it,
@@ -84,8 +85,9 @@ func readSection(s *description.Accepted, publishes bool) (section offeredSectio
 	if section.codecs = commonCodecs(section.medium, s); len(section.codecs) == 0 {
 		return section, fmt.Errorf("the box forwards %s here, and the offer has %s", codecNames(codecsOf(section.medium)), codecNames(s.Codecs))
 	}
+	section.ids = commonExtensions(slotExtensions(), s)
 	if publishes {
-		section.ids = commonExtensions(section.medium, s)
+		section.ids = commonExtensions(extensionsOf(section.medium), s)
 	}
 	return section, nil
 }
@@ -130,11 +132,11 @@ func codecNames(list []description.Codec) string {
 	return strings.Join(names[:min(len(names), 8)], ", ")
 }
 
-// commonExtensions returns the extensions that the router reads and the client has too, under the client's ids.
-func commonExtensions(m Medium, s *description.Accepted) (list []description.Extension) {
-	for _, ours := range extensionsOf(m) {
+// commonExtensions returns the extensions that the router knows and the client has too, under the client's ids.
+func commonExtensions(known []description.Extension, s *description.Accepted) (list []description.Extension) {
+	for _, ours := range known {
 		i := slices.IndexFunc(s.Extensions, func(theirs description.Extension) bool { return theirs.URI == ours.URI })
-		if i >= 0 && s.Extensions[i].ID <= 14 { // larger ones need two-byte elements, which would have to be agreed on
+		if i >= 0 && s.Extensions[i].ID <= packet.MaxOneByteID { // larger ones need two-byte elements, which would have to be agreed on
 			list = append(list, s.Extensions[i])
 		}
 	}
@@ -201,6 +203,7 @@ func (e *endpoint) acceptOffer(now dataplane.Instant, o *ClientOffer) (descripti
 			section.Extensions = t.ids.agree(s.ids)
 		case len(e.slots[s.medium]) > 0:
 			d := e.slots[s.medium][0]
+			section.Extensions, entry.Numbering = s.ids, numberingOf(theirs, &s.codecs[0])
 			section.Send, section.Stream, section.SSRC = true, streamOf(s.medium, 0), d.ssrc
 			if entry.RTXPayloadType != 0 {
 				section.RTXSSRC = d.rtxSSRC

@@ -33,6 +33,8 @@ type downTrack struct {
 
 	ssrc, rtxSSRC uint32 // announced by the offer; rtxSSRC is 0 for audio
 	pt, rtxPT     uint8
+	numbering     uint8 // id of the extension for transport-wide numbers, 0 without
+	path          uint8 // transport, as the estimator has it
 	accepted      bool
 	out           sender // nil while nothing can be sent
 
@@ -54,6 +56,7 @@ type downTrack struct {
 	packets, bytes uint64 // since the endpoint joined, without what was sent again
 	octets         uint32 // of payload, for sender reports
 	stats          DirectionStats
+	reported       report // the last one
 }
 
 func newDownTrack(m Medium, index int) *downTrack {
@@ -76,7 +79,7 @@ func newDownTrack(m Medium, index int) *downTrack {
 
 // accept takes the answer to the slot's section.
 func (d *downTrack) accept(a *answered) {
-	d.accepted, d.pt, d.rtxPT = true, a.PayloadType, a.RTXPayloadType
+	d.accepted, d.pt, d.rtxPT, d.numbering = true, a.PayloadType, a.RTXPayloadType, a.Numbering
 }
 
 // assign puts a publication into the slot, nil empties it. A picture that is shown goes on until the new one's keyframe has come, or
@@ -210,10 +213,10 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 			d.munge.Drop(&a.in)
 			continue
 		}
-		switch verdict := d.pass(a); verdict {
+		switch verdict := d.pass(now, a); verdict {
 		case munge.Switched:
 			d.begin(now, s)
-			d.catchUp(s, a.in.Sequence)
+			d.catchUp(now, s, a.in.Sequence)
 		case munge.WaitKeyframe:
 			s.requestKeyframe(now)
 		}
@@ -221,16 +224,16 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 }
 
 // pass sends one packet if it may be sent.
-func (d *downTrack) pass(a *arrival) munge.Verdict {
+func (d *downTrack) pass(now dataplane.Instant, a *arrival) munge.Verdict {
 	out, verdict := d.munge.Rewrite(&a.in)
 	if verdict.Forwarded() {
-		d.send(a, &out)
+		d.send(now, a, &out)
 	}
 	return verdict
 }
 
 // catchUp sends what came before the first packet of the keyframe, although it follows it: that packet was lost and came again.
-func (d *downTrack) catchUp(s *source, first uint64) {
+func (d *downTrack) catchUp(now dataplane.Instant, s *source, first uint64) {
 	if first == s.highest {
 		return
 	}
@@ -238,7 +241,7 @@ func (d *downTrack) catchUp(s *source, first uint64) {
 	for seq := first + 1; seq <= s.highest; seq++ {
 		a := arrival{in: munge.In{Sequence: seq}}
 		if s.recall(&a) {
-			d.pass(&a)
+			d.pass(now, &a)
 			a.in.Descriptor.Patch(a.payload)
 		}
 	}
@@ -257,19 +260,31 @@ func (d *downTrack) begin(now dataplane.Instant, s *source) {
 }
 
 // send rewrites one packet and seals it.
-func (d *downTrack) send(a *arrival, out *munge.Out) {
-	sh := d.e.sh
+func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 	h := packet.Header{Marker: a.marker, PayloadType: d.pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
-	packet.PutHeader(sh.header[:], &h)
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(a.payload)
 	}
-	d.out.sendRTP(d.medium.Class(), sh.header[:], a.payload)
+	d.write(now, &h, a.payload)
 	d.packets++
 	d.octets += uint32(len(a.payload))
 	d.bytes += uint64(packet.FixedLen + len(a.payload))
-	d.e.budget.spend(d.medium.Class(), packet.FixedLen+len(a.payload))
-	sh.stats.forwarded++
+	d.e.sh.stats.forwarded++
+}
+
+// write completes a header and has the packet sealed. The number is part of what is sealed, so each packet gets one of its own, also one that
+// is sent again.
+func (d *downTrack) write(now dataplane.Instant, h *packet.Header, payload []byte) {
+	header, n := &d.e.sh.header, packet.FixedLen
+	packet.PutHeader(header[:], h)
+	if d.numbering != 0 {
+		n = packet.TransportSequenceLen + packet.FixedLen
+		seq := d.e.budget.number(now, d.path, d.medium.Class(), n+len(payload)+wireOverhead)
+		packet.PutTransportSequence(header[:], d.numbering, seq)
+	} else {
+		d.e.budget.spend(now, d.medium.Class(), n+len(payload)+wireOverhead)
+	}
+	d.out.sendRTP(d.medium.Class(), header[:n], payload)
 }
 
 // resend answers a NACK for one packet on the RTX stream, RFC 4588. What is too old, was just sent again, or is beyond the bound, is not.
@@ -292,16 +307,14 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	last.seq, last.at = seq, now
 	h := packet.Header{Marker: a.marker, PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
 	d.rtxSeq++
-	packet.PutHeader(sh.header[:], &h)
 	b := sh.scratch[:packet.OSNLen+len(a.payload)]
 	packet.PutRTX(b, seq, a.payload)
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(b[packet.OSNLen:])
 	}
-	d.out.sendRTP(d.medium.Class(), sh.header[:], b)
+	d.write(now, &h, b)
 	d.stats.Resent++
 	sh.stats.resent++
-	d.e.budget.spend(d.medium.Class(), packet.FixedLen+len(b))
 }
 
 // sent finds a packet that was sent in its source's history.

@@ -226,7 +226,11 @@ func (sh *shard) controlled(now dataplane.Instant, e *endpoint, tt *transportTra
 		case rtcpRR:
 			e.receptionReported(now, tt, media, &p)
 		case rtcpRTPFB:
-			e.nacked(now, media, &p)
+			if p.count == fmtTransport {
+				e.budget.reported(now, uint8(media[0]), p.body)
+			} else {
+				e.nacked(now, media, &p)
+			}
 		case rtcpPSFB:
 			e.pictureLost(now, media, &p)
 		case rtcpBye:
@@ -272,6 +276,8 @@ func (e *endpoint) receptionReported(now dataplane.Instant, tt *transportTracks,
 		if d == nil || d.ssrc != r.ssrc {
 			continue
 		}
+		expected, missing := d.tally(&r)
+		e.budget.received(now, expected, missing)
 		d.stats.Lost = uint64(max(r.lost, 0))
 		d.stats.Jitter = time.Duration(r.jitter) * time.Second / time.Duration(d.kind.ClockRate())
 		if !r.haveLastSR {
@@ -282,8 +288,19 @@ func (e *endpoint) receptionReported(now dataplane.Instant, tt *transportTracks,
 		roundTrip := time.Duration(max(units, 1)) * time.Second >> 16
 		if roundTrip < 10*time.Second {
 			d.stats.RoundTrip, tt.roundTrip = roundTrip, roundTrip
+			e.budget.estimator.RoundTrip(roundTrip)
 		}
 	}
+}
+
+// tally returns how many packets of the slot a report is about that the one before was not, and how many of these are missing.
+func (d *downTrack) tally(r *report) (expected, missing int) {
+	last := d.reported
+	d.reported = *r
+	if last.ssrc == 0 {
+		return 0, 0
+	}
+	return max(int(int32(r.highest-last.highest)), 0), max(int(r.lost-last.lost), 0)
 }
 
 // nacked sends again what the receiver misses.
@@ -310,7 +327,7 @@ func (e *endpoint) nacked(now dataplane.Instant, media []Medium, p *rtcpPacket) 
 // pictureLost passes keyframe requests on, and notes what the receiver thinks it can take.
 func (e *endpoint) pictureLost(now dataplane.Instant, media []Medium, p *rtcpPacket) {
 	if rate, ok := p.remb(); ok {
-		e.budget.estimate = rate
+		e.budget.limit(rate)
 		return
 	}
 	for fci := p.firs(); len(fci) > 0; fci = fci[8:] {

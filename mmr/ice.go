@@ -155,6 +155,7 @@ func (h *handler) handleCheck(now dataplane.Instant, t *transport, creds *creden
 		h.drop(DropHandOver)
 		return
 	}
+	t.endpoint.budget.spendOther(t.class, len(reply)+ipOverhead)
 	t.checked(now, k, creds, c.nominates)
 }
 

@@ -39,17 +39,25 @@ func codecsOf(m Medium) []description.Codec {
 	}
 }
 
-// extensionsOf returns the header extensions that a client puts on what it sends. What the box sends has none.
+// transportSequenceURI names the extension for transport-wide numbers.
+const transportSequenceURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+// extensionsOf returns the header extensions that a client puts on what it sends.
 func extensionsOf(m Medium) []description.Extension {
 	list := []description.Extension{
 		{ID: extAbsSendTime, URI: "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"},
-		{ID: extTransportSequence, URI: "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"},
+		{ID: extTransportSequence, URI: transportSequenceURI},
 		{ID: extMID, URI: "urn:ietf:params:rtp-hdrext:sdes:mid"},
 	}
 	if m == Audio {
 		list = append(list, description.Extension{ID: extAudioLevel, URI: "urn:ietf:params:rtp-hdrext:ssrc-audio-level"})
 	}
 	return list
+}
+
+// slotExtensions returns the header extensions that the box puts on what it sends.
+func slotExtensions() []description.Extension {
+	return []description.Extension{{ID: extTransportSequence, URI: transportSequenceURI}}
 }
 
 // kindOf returns the kind of SDP section a medium has.
@@ -145,7 +153,8 @@ func (e *endpoint) sections(m Medium) (list []description.Section) {
 	}
 	for i, d := range e.slots[m] {
 		list = append(list, description.Section{
-			Mid: slotMid(m, i), Stream: streamOf(m, i), Kind: kindOf(m), Send: true, Codecs: codecsOf(m), SSRC: d.ssrc, RTXSSRC: d.rtxSSRC,
+			Mid: slotMid(m, i), Stream: streamOf(m, i), Kind: kindOf(m), Send: true, Codecs: codecsOf(m), Extensions: slotExtensions(), SSRC: d.ssrc,
+			RTXSSRC: d.rtxSSRC,
 		})
 	}
 	return list

@@ -196,13 +196,15 @@ func (mb *member) waitState(want TransportState) {
 
 // testClient is three PeerConnections.
 type testClient struct {
-	t    *testing.T
-	set  func(*webrtc.SettingEngine)
-	mu   sync.Mutex // guards got, which pion's goroutines write
-	got  map[string]int
-	pcs  []*webrtc.PeerConnection
-	ups  []*webrtc.TrackLocalStaticRTP
-	seqs [NumMedia]uint16
+	t   *testing.T
+	set func(*webrtc.SettingEngine)
+	// feedback has transport-wide feedback sent about what comes.
+	feedback bool
+	mu       sync.Mutex // guards got, which pion's goroutines write
+	got      map[string]int
+	pcs      []*webrtc.PeerConnection
+	ups      []*webrtc.TrackLocalStaticRTP
+	seqs     [NumMedia]uint16
 }
 
 func newTestClient(t *testing.T, set func(*webrtc.SettingEngine)) *testClient {
@@ -281,7 +283,13 @@ func (c *testClient) add(m Medium) error {
 	if c.set != nil {
 		c.set(&setting)
 	}
-	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(setting), webrtc.WithInterceptorRegistry(&interceptor.Registry{}))
+	registry := &interceptor.Registry{}
+	if c.feedback {
+		if err := webrtc.ConfigureTWCCSender(engine, registry); err != nil {
+			return err
+		}
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithSettingEngine(setting), webrtc.WithInterceptorRegistry(registry))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return err

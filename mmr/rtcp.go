@@ -6,7 +6,7 @@ import (
 )
 
 // RTCP in and out, without allocating: RFC 3550 section 6 (SR, RR, BYE), RFC 4585 (NACK, PLI), RFC 5104 (FIR), draft-alvestrand-rmcat-remb
-// (REMB). Transport-wide feedback is twcc's. Everything else is skipped.
+// (REMB). Transport-wide feedback is written by twcc and read by bwe. Everything else is skipped.
 
 // RTCP packet types and the feedback formats in their count field.
 const (
@@ -16,10 +16,11 @@ const (
 	rtcpRTPFB = 205
 	rtcpPSFB  = 206
 
-	fmtNACK = 1  // RTPFB
-	fmtPLI  = 1  // PSFB
-	fmtFIR  = 4  // PSFB
-	fmtAFB  = 15 // PSFB, REMB among others
+	fmtNACK      = 1  // RTPFB
+	fmtTransport = 15 // RTPFB, transport-wide feedback
+	fmtPLI       = 1  // PSFB
+	fmtFIR       = 4  // PSFB
+	fmtAFB       = 15 // PSFB, REMB among others
 )
 
 const (

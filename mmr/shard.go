@@ -76,8 +76,8 @@ type shard struct {
 	busy       bool  // packets arrived since the last tick
 	wall       int64 // Unix nanoseconds of instant 0, 0 unknown
 
-	header  [packet.FixedLen]byte // of the packet that is being sent
-	scratch []byte                // payload of a packet that is sent again; an RTCP compound
+	header  [packet.FixedLen + packet.TransportSequenceLen]byte // of the packet that is being sent
+	scratch []byte                                              // payload of a packet that is sent again; an RTCP compound
 	seqs    []uint16
 	stats   shardStats
 }
@@ -275,12 +275,14 @@ func (sh *shard) transportReady(now dataplane.Instant, t *transport) {
 
 // senderReady has the slots of media sent to out. What the peer knows of the pictures is unknown, so they begin with a keyframe.
 func (sh *shard) senderReady(now dataplane.Instant, e *endpoint, media []Medium, out sender) {
+	path := uint8(media[0])
 	for _, m := range media {
 		for _, d := range e.slots[m] {
-			d.out = out
+			d.out, d.path = out, path
 			d.restart(now)
 		}
 	}
+	e.budget.pathReady(path)
 }
 
 // transportLost says that nothing can be sent or received on it until it is ready again.

@@ -26,7 +26,7 @@ type tracks struct {
 
 // newEndpointTracks makes the tracks that the configuration asks for, with the SSRCs that the offer announces.
 func newEndpointTracks(cfg EndpointConfig) tracks {
-	var t tracks
+	t := tracks{budget: newBudget()}
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	t.reporter = binary.BigEndian.Uint32(b[:]) | 1
@@ -69,6 +69,9 @@ type answered struct {
 	RIDs []string
 	// PayloadType and RTXPayloadType are the accepted ones; RTXPayloadType is 0 when the client refused RTX.
 	PayloadType, RTXPayloadType uint8
+	// Numbering is the id of the extension for transport-wide numbers on what is sent into the slot, 0 when the client gives no feedback
+	// about them.
+	Numbering uint8
 	// NACK tells that the client takes part in retransmission (a=rtcp-fb nack).
 	NACK bool
 }
@@ -77,6 +80,7 @@ type answered struct {
 func (e *endpoint) trackStats(s *EndpointStats) {
 	s.Switches = e.switches
 	s.Slots = e.slotList()
+	s.Estimate = e.budget.estimate()
 	for m := range s.Media {
 		ms := &s.Media[m]
 		ms.Medium = Medium(m)

@@ -197,6 +197,7 @@ func (t *transport) sendRTCP(class dscp.Class, compound []byte) {
 		t.h.stats.Unsent++
 		return
 	}
+	t.endpoint.budget.spendOther(class, n+ipOverhead)
 	t.h.w.Commit(&t.path, class, n)
 }
 
@@ -250,6 +251,7 @@ func (t *transport) sendDTLS(b []byte) {
 		p = &t.path
 	}
 	if r, ok := t.h.routes[*p]; ok && r.t == t {
+		t.endpoint.budget.spendOther(t.class, len(b)+ipOverhead)
 		t.h.transmit(p, t.class, b)
 	}
 }

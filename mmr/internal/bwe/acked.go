@@ -32,6 +32,9 @@ func (a *acked) add(at Time, size int) {
 	a.bytes[uint64(bin)%bins] += uint32(size)
 }
 
+// more adds to what was added last.
+func (a *acked) more(size int) { a.bytes[uint64(a.newest)%bins] += uint32(size) }
+
 // pass begins new bins up to one.
 func (a *acked) pass(bin int64) {
 	if bin-a.newest >= bins {

@@ -50,6 +50,10 @@ type Estimator struct {
 	settled                 bool          // the start is over
 	fallback                bool          // only receiver reports come
 	lostCount, arrivedCount uint64
+
+	overusedAt Time // and by what rate: see doubt
+	overusedBy float64
+	falls      int
 }
 
 // New returns an Estimator.
@@ -77,8 +81,11 @@ func (e *Estimator) Send(now Time, path uint8, size int) uint16 {
 	return e.history.add(sent{at: now, size: clampSize(size), path: path, probe: e.prober.sent(now, size)})
 }
 
-// SendUncounted takes note of what is sent without a number: it has its share of the path.
-func (e *Estimator) SendUncounted(now Time, size int) { e.out.add(now, size) }
+// SendPlain takes note of a packet that is sent without a number.
+func (e *Estimator) SendPlain(now Time, size int) { e.out.add(now, size) }
+
+// SendOther takes note of what is sent besides, at some time since the last packet: it has its share of the path.
+func (e *Estimator) SendOther(size int) { e.out.more(size) }
 
 // Restart forgets what was learnt of a path that is another now, by reports of it.
 func (e *Estimator) Restart(path uint8) {
@@ -168,16 +175,40 @@ func (e *Estimator) update(now Time) {
 	if e.trend.queued() > standingQueue && e.loss.average > muchLoss {
 		state = overuse // the queue is full: the delay cannot grow
 	}
+	e.doubt(now, state, arriving)
 	e.control.update(now, state, arriving, e.trip(), limited)
 	e.loss.update(now, e.control.rate, arriving)
-	if e.trend.state == normal && e.calm == 0 {
-		e.calm = now
-	} else if e.trend.state != normal {
+	if state == overuse {
 		e.calm = 0
+	} else if e.calm == 0 {
+		e.calm = now
 	}
 	if rate, ok := e.prober.result(now); ok {
 		e.probed(now, rate)
 	}
+}
+
+// Overuse at ever lower rates does not come from what is sent: a path that is full carries about the same each time.
+const (
+	fallsBelow  = 0.93
+	fallsWithin = 10 * time.Second
+	fallsMost   = 3
+)
+
+// doubt notices when delays vary by themselves.
+func (e *Estimator) doubt(now Time, u usage, arriving float64) {
+	if u != overuse || e.control.state == decreasing || e.overusedAt != 0 && now-e.overusedAt < Time(e.trip()) {
+		return
+	}
+	if e.overusedAt != 0 && time.Duration(now-e.overusedAt) < fallsWithin && arriving < fallsBelow*e.overusedBy {
+		if e.falls++; e.falls >= fallsMost {
+			e.trend.notOurs()
+			e.falls--
+		}
+	} else {
+		e.falls = 0
+	}
+	e.overusedAt, e.overusedBy = now, arriving
 }
 
 // limitedBelow is the share of the estimate below which less is sent than could be.
@@ -197,7 +228,7 @@ func (e *Estimator) probed(now Time, rate float64) {
 		}
 	}
 	if further := min(probeStep*rate, e.useful()*1.1); rate > probeFurther*tried && further > 1.2*tried {
-		e.prober.begin(now, further, first)
+		e.prober.begin(now, further, e.trend.jitter, first)
 		return
 	}
 	e.settled = true
@@ -220,10 +251,13 @@ func (e *Estimator) Probe(now Time) (bytes int, again Time) {
 	}
 	switch {
 	case !e.settled:
-		p.begin(now, firstProbe*e.control.rate, true)
-		e.settled = p.count > 3 // it did not work out
+		if p.count == firstProbes { // it did not work out
+			e.settled = true
+			return 0, p.next
+		}
+		p.begin(now, firstProbe*e.control.rate, e.trend.jitter, true)
 	case e.control.rate < e.useful() && e.calm != 0 && time.Duration(now-e.calm) > probeCalm && time.Duration(now-e.control.dropped) > probeCalm:
-		p.begin(now, min(probeStep*e.Target(), e.useful()*1.1), false)
+		p.begin(now, min(probeStep*e.Target(), e.useful()*1.1), e.trend.jitter, false)
 	default:
 		p.next = now + Time(probeEvery)/8
 		return 0, p.next
@@ -291,9 +325,9 @@ type Stats struct {
 }
 
 // Stats returns what was seen so far.
-func (e *Estimator) Stats(now Time) Stats {
+func (e *Estimator) Stats() Stats {
 	return Stats{
-		Arriving: uint64(e.acked.rate()), Sending: uint64(e.out.rateAt(now)), Loss: e.loss.average, Lost: e.lostCount, Arrived: e.arrivedCount,
+		Arriving: uint64(e.acked.rate()), Sending: uint64(e.out.rate()), Loss: e.loss.average, Lost: e.lostCount, Arrived: e.arrivedCount,
 		Probes: e.prober.count, Overused: e.trend.state == overuse,
 	}
 }

@@ -3,32 +3,175 @@ package bwe
 import (
 	"testing"
 	"time"
+
+	"meetzone/mmr/internal/twcc"
 )
 
 const delay = 20 * time.Millisecond
 
-func TestX(t *testing.T) {
-	for name, l := range map[string]linkStep{
-		"clean 100M": {rate: 100e6, delay: delay},
-		"3M":         {rate: 3e6, delay: delay, queue: 300 * time.Millisecond},
-		"500k":       {rate: 500e3, delay: delay, queue: 300 * time.Millisecond},
-		"250k":       {rate: 250e3, delay: delay, queue: 300 * time.Millisecond},
-		"2%":         {rate: 100e6, delay: delay, loss: 0.02},
-		"10% bursty": {rate: 100e6, delay: delay, loss: 0.1, burst: 5},
-		"200 ms":     {rate: 100e6, delay: 200 * time.Millisecond},
-		"jitter":     {rate: 100e6, delay: 100 * time.Millisecond, jitter: 30 * time.Millisecond},
-		"3M jitter":     {rate: 3e6, delay: 100 * time.Millisecond, jitter: 30 * time.Millisecond},
+// TestPaths lets a sender that follows the estimate run over simulated links, and looks at its start and at its steady state.
+func TestPaths(t *testing.T) {
+	const want = 2.2e6 // bit/s, and voice
+	queue := 300 * time.Millisecond
+	for _, c := range []struct {
+		name  string
+		link  linkStep
+		split bool
+		used  float64 // the least share of what can be had, in steady state
+		start float64 // and of what the estimate is after two seconds
+	}{
+		{"clean", linkStep{rate: 100e6, delay: delay}, false, 0.98, 0.5},
+		{"clean, three stacks", linkStep{rate: 100e6, delay: delay}, true, 0.98, 0.5},
+		{"3 Mbit/s", linkStep{rate: 3e6, delay: delay, queue: queue}, false, 0.98, 0.5},
+		{"1.5 Mbit/s", linkStep{rate: 1.5e6, delay: delay, queue: queue}, false, 0.8, 0.5},
+		{"500 kbit/s", linkStep{rate: 500e3, delay: delay, queue: queue}, false, 0.8, 0.5},
+		{"500 kbit/s, three stacks", linkStep{rate: 500e3, delay: delay, queue: queue}, true, 0.75, 0.5},
+		{"250 kbit/s", linkStep{rate: 250e3, delay: delay, queue: queue}, false, 0.8, 0.5},
+		{"2 % loss", linkStep{rate: 100e6, delay: delay, loss: 0.02}, false, 0.98, 0.5},
+		{"10 % bursty loss", linkStep{rate: 100e6, delay: delay, loss: 0.1, burst: 5}, false, 0.9, 0.5},
+		{"200 ms", linkStep{rate: 100e6, delay: 200 * time.Millisecond}, false, 0.98, 0.5},
+		{"30 ms jitter", linkStep{rate: 100e6, delay: 100 * time.Millisecond, jitter: 30 * time.Millisecond}, false, 0.9, 0.3},
 	} {
-		s := newSim(t, 2.2e6, l)
-		s.run(40 * time.Second)
-		a, b, q0 := s.mean(0, 2*time.Second)
-		t2, u2, q := s.mean(2*time.Second, 5*time.Second)
-		target, used, queue := s.mean(20*time.Second, 40*time.Second)
-		t.Logf("%-12s first 2s %5.0f/%5.0f q %v, 2-5s: %5.0f/%5.0f q %v; steady target %5.0f used %5.0f kbit/s queue %v probes %d loss %.3f inherent %.3f", name, a/1e3, b/1e3, q0, t2/1e3, u2/1e3, q, target/1e3, used/1e3, queue, s.e.prober.count, s.e.loss.average, s.e.loss.inherent)
+		t.Run(c.name, func(t *testing.T) {
+			s := newSim(t, want, c.link)
+			s.split = c.split
+			s.run(40 * time.Second)
+			start, _, _ := s.mean(2*time.Second, 3*time.Second)
+			target, used, waited := s.mean(20*time.Second, 40*time.Second)
+			have := min(c.link.rate, want+56e3)
+			t.Logf("after 2 s %.0f kbit/s; steady %.0f, used %.0f of %.0f kbit/s (%.0f %%), longest queue %v, %d probes, loss %.3f",
+				start/1e3, target/1e3, used/1e3, have/1e3, used/have*100, waited.Round(time.Millisecond), s.e.prober.count, s.e.loss.average)
+			if used < c.used*have {
+				t.Errorf("%.0f of %.0f kbit/s are used", used/1e3, have/1e3)
+			}
+			if start < c.start*have {
+				t.Errorf("two seconds after the start the estimate is %.0f of %.0f kbit/s", start/1e3, have/1e3)
+			}
+			if waited > 250*time.Millisecond {
+				t.Errorf("the queue is %v long", waited)
+			}
+		})
 	}
-	s := newSim(t, 4e6, linkStep{rate: 3e6, delay: delay, queue: 300 * time.Millisecond},
-		linkStep{from: 20 * time.Second, rate: 500e3, delay: delay, queue: 300 * time.Millisecond},
-		linkStep{from: 40 * time.Second, rate: 3e6, delay: delay, queue: 300 * time.Millisecond})
-	s.run(60 * time.Second)
-	s.log()
+}
+
+// TestSteps: after a step down the queue is short within three seconds, after a step up the rate is back within eight.
+func TestSteps(t *testing.T) {
+	for _, split := range []bool{false, true} {
+		fast := linkStep{rate: 3e6, delay: delay, queue: 300 * time.Millisecond}
+		slow, again := fast, fast
+		slow.from, slow.rate, again.from = 20*time.Second, 500e3, 40*time.Second
+		s := newSim(t, 4e6, fast, slow, again)
+		s.split = split
+		s.run(60 * time.Second)
+		_, before, _ := s.mean(10*time.Second, 20*time.Second)
+		_, _, settling := s.mean(23*time.Second, 26*time.Second)
+		_, low, _ := s.mean(25*time.Second, 40*time.Second)
+		best := 0.0
+		for _, r := range s.rows {
+			if r.at > 40*time.Second && r.at <= 48*time.Second {
+				best = max(best, r.target)
+			}
+		}
+		_, after, _ := s.mean(50*time.Second, 60*time.Second)
+		t.Logf("split %v: used %.0f, %.0f and %.0f kbit/s; queue %v from 3 s after the step down; %.0f kbit/s within 8 s of the step up",
+			split, before/1e3, low/1e3, after/1e3, settling.Round(time.Millisecond), best/1e3)
+		if before < 0.8*3e6 || low < 0.7*500e3 || after < 0.8*3e6 {
+			t.Error("too little is used")
+		}
+		if settling > 100*time.Millisecond {
+			t.Error("the queue stays long")
+		}
+		if best < 0.9*3e6 {
+			t.Error("the step up is not found")
+		}
+	}
+}
+
+// TestCompetition: somebody who takes half of the link is seen, and when they have gone, so is that.
+func TestCompetition(t *testing.T) {
+	alone := linkStep{rate: 3e6, delay: delay, queue: 300 * time.Millisecond}
+	with, again := alone, alone
+	with.from, with.cross, again.from = 15*time.Second, 1.5e6, 35*time.Second
+	s := newSim(t, 4e6, alone, with, again)
+	s.run(50 * time.Second)
+	_, shared, waited := s.mean(20*time.Second, 35*time.Second)
+	_, after, _ := s.mean(43*time.Second, 50*time.Second)
+	t.Logf("used %.0f kbit/s beside 1500 others, queue %v, then %.0f", shared/1e3, waited.Round(time.Millisecond), after/1e3)
+	if shared < 0.75*1.5e6 || after < 0.8*3e6 {
+		t.Error("too little is used")
+	}
+}
+
+// TestReports: without transport-wide feedback, reports without loss leave the rate, and loss lowers it; a REMB is obeyed.
+func TestReports(t *testing.T) {
+	e := New(Config{})
+	for i := range 100 {
+		now := Time(i+1) * Time(100*time.Millisecond)
+		e.SendPlain(now, 30_000)
+		if i%10 == 9 {
+			e.Report(now, 250, 0)
+		}
+	}
+	if !e.Known() || e.Target() < fallbackStart {
+		t.Errorf("estimate %v after reports without loss", e.Target())
+	}
+	before := e.Target()
+	for i := range 100 {
+		now := 1e10 + Time(i+1)*Time(100*time.Millisecond)
+		e.SendPlain(now, 30_000)
+		if i%10 == 9 {
+			e.Report(now, 250, 75)
+		}
+	}
+	if e.Target() > 0.7*before {
+		t.Errorf("estimate %v, before 30 %% loss %v", e.Target(), before)
+	}
+	if e.Limit(300_000); e.Target() > 300_000 {
+		t.Errorf("estimate %v above a REMB of 300000", e.Target())
+	}
+}
+
+// TestNoAllocations: nothing is allocated once a packet was numbered.
+func TestNoAllocations(t *testing.T) {
+	s := newSim(t, 2e6, linkStep{rate: 5e6, delay: delay})
+	s.run(5 * time.Second)
+	rec, now := s.recorder[0], Time(s.now)
+	var list [][]byte
+	for range 101 {
+		for range 50 {
+			now += Time(time.Millisecond)
+			rec.Record(s.e.Send(now, 1, 1000), time.Duration(now)+time.Hour)
+		}
+		list = append(list, bodies(rec.Append(nil, 1, 2))...)
+	}
+	i := 0
+	allocs := testing.AllocsPerRun(100, func() {
+		now += Time(50 * time.Millisecond)
+		s.e.Send(now, 1, 1000)
+		s.e.Probe(now)
+		if err := s.e.Feedback(now, 0, list[i]); err != nil {
+			t.Fatal(err)
+		}
+		i++
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a report", allocs)
+	}
+}
+
+// BenchmarkFeedback takes one packet there and its report back.
+func BenchmarkFeedback(b *testing.B) {
+	e, rec, now := New(Config{}), twcc.New(), Time(0)
+	var buf []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		now += Time(time.Millisecond)
+		rec.Record(e.Send(now, 1, 1000), time.Duration(now))
+		if i%50 == 49 {
+			buf = rec.Append(buf[:0], 1, 2)
+			if err := e.Feedback(now, 0, buf[4:]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }

@@ -7,7 +7,9 @@ import (
 
 // Constants of probing.
 const (
-	probeTime    = 25 * time.Millisecond // of sending
+	probeTime    = 25 * time.Millisecond // of sending, where the delay does not vary
+	longestProbe = 120 * time.Millisecond
+	probeJitter  = 5.0 // times what it varies by
 	probePackets = 6
 	probePacket  = 280 // the least that such packets have
 	probeAlmost  = 0.8 // of the packets must have been reported
@@ -19,6 +21,8 @@ const (
 	// probeFurther is which part of what was tried must have got through for more to be tried at once.
 	probeFurther = 0.7
 	probeEvery   = 4 * time.Second
+	firstEvery   = 400 * time.Millisecond // while the start has shown nothing
+	firstProbes  = 4
 	probeCalm    = 1500 * time.Millisecond // after the last decrease
 	// probeUse is how far above what could be used it makes sense to know the path.
 	probeUse = 1.5
@@ -28,6 +32,7 @@ const (
 type probe struct {
 	id      uint8 // 0: there is none
 	rate    float64
+	lasts   time.Duration
 	began   Time
 	bytes   int
 	packets int
@@ -49,14 +54,18 @@ type prober struct {
 	count   uint64
 }
 
-// begin starts a probe.
-func (p *prober) begin(now Time, rate float64, first bool) {
+// begin starts a probe. jitter is by how many ms delays vary.
+func (p *prober) begin(now Time, rate, jitter float64, first bool) {
 	if p.lastID++; p.lastID == 0 {
 		p.lastID = 1
 	}
 	p.count++
-	p.probe = probe{id: p.lastID, rate: rate, began: now, sending: true, first: first}
+	lasts := min(max(probeTime, time.Duration(probeJitter*jitter*float64(time.Millisecond))), longestProbe)
+	p.probe = probe{id: p.lastID, rate: rate, lasts: lasts, began: now, sending: true, first: first}
 	p.next = now + Time(probeEvery)
+	if first {
+		p.next = now + Time(firstEvery)
+	}
 }
 
 // due returns how many bytes are to be sent now, and when to ask again.
@@ -65,7 +74,7 @@ func (p *prober) due(now Time) (bytes int, again Time) {
 		return 0, Never
 	}
 	elapsed := time.Duration(now - p.began)
-	if elapsed > probeTime && p.bytes == 0 && elapsed > probeGone || elapsed > probeWait {
+	if p.bytes == 0 && elapsed > probeGone || elapsed > probeWait {
 		p.probe = probe{}
 		return 0, Never
 	}
@@ -87,7 +96,7 @@ func (p *prober) sent(now Time, size int) uint8 {
 	}
 	p.bytes += size
 	p.packets++
-	if p.packets >= probePackets && float64(p.bytes) >= p.rate*probeTime.Seconds()/8 {
+	if p.packets >= probePackets && float64(p.bytes) >= p.rate*p.lasts.Seconds()/8 {
 		p.sending = false
 	}
 	return p.id
@@ -121,7 +130,7 @@ func (p *prober) result(now Time) (rate float64, ok bool) {
 		return 0, false
 	}
 	if float64(p.got) < probeAlmost*float64(p.packets) || float64(p.gotBytes) < probeAlmost*float64(p.bytes) {
-		if time.Duration(now-p.began) > probeWait+probeTime {
+		if time.Duration(now-p.began) > probeWait {
 			p.probe = probe{}
 		}
 		return 0, false

@@ -1,7 +1,6 @@
 package bwe
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -14,15 +13,14 @@ import (
 
 // linkStep is what the link is from a time on.
 type linkStep struct {
-	from    time.Duration
-	rate    float64 // bit/s
-	queue   time.Duration
-	delay   time.Duration
-	jitter  time.Duration
-	loss    float64
-	burst   float64 // mean length of losses in a row, 0: each by itself
-	cross   float64 // bit/s of somebody else's traffic
-	natural bool    // jitter is drawn per packet in order
+	from   time.Duration
+	rate   float64 // bit/s
+	queue  time.Duration
+	delay  time.Duration
+	jitter time.Duration
+	loss   float64
+	burst  float64 // mean length of losses in a row, 0: each by itself
+	cross  float64 // bit/s of somebody else's traffic
 }
 
 // flying is a packet or a report on its way.
@@ -53,7 +51,6 @@ type sim struct {
 	reportAt time.Duration
 	pacer    Pacer
 	backlog  [][2]int // path, size
-	waited   []time.Duration
 	rows     []simRow
 	sentBits float64
 	gone     int
@@ -141,15 +138,8 @@ func (s *sim) deliver() {
 	if s.now >= s.reportAt {
 		s.reportAt = s.now + 100*time.Millisecond
 		for i, r := range s.recorder {
-			b := r.Append(nil, 1, 2)
-			for len(b) > 0 {
-				n := 4 * (int(b[2])<<8 + int(b[3]) + 1)
-				body := b[4:n]
-				if b[0]&0x20 != 0 {
-					body = body[:len(body)-int(body[len(body)-1])]
-				}
+			for _, body := range bodies(r.Append(nil, 1, 2)) {
 				s.backward = append(s.backward, flying{at: s.now + s.link().delay, path: uint8(i), body: body})
-				b = b[n:]
 			}
 		}
 	}
@@ -220,11 +210,4 @@ func (s *sim) mean(from, to time.Duration) (target, used float64, queue time.Dur
 		}
 	}
 	return target / n, used / n, queue
-}
-
-func (s *sim) log() {
-	for i := 0; i < len(s.rows); i += 5 {
-		r := s.rows[i]
-		fmt.Printf("%6.1fs target %7.0f kbit/s used %7.0f of %7.0f queue %v\n", r.at.Seconds(), r.target/1e3, r.used/1e3, r.rate/1e3, r.queue.Round(time.Millisecond))
-	}
 }

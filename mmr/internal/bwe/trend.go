@@ -32,11 +32,14 @@ const (
 
 	// A trend counts as overuse only where the delay has grown beyond what it varies by anyway.
 	jitterWeight  = 1.0 / 16
-	jitterTimes   = 2.0
+	jitterTimes   = 3.0
 	leastQueued   = 5.0  // ms
 	mostQueued    = 80.0 // ms
 	baseTime      = 5 * time.Second
 	standingQueue = 120.0 // ms of delay that with loss mean a queue that is full
+	noiseStep     = 1.3
+	mostNoise     = 150.0
+	noiseFades    = 60_000.0 // ms
 )
 
 // trend is the trendline of the queuing delay: the slope of a line through the smoothed delays of the last groups.
@@ -49,6 +52,7 @@ type trend struct {
 	n, next     int
 
 	jitter  float64    // of groups, ms
+	noise   float64    // ms of delay that were found not to be our doing
 	base    [2]float64 // smallest smoothed delay of this spell of baseTime and the one before
 	basedAt Time
 
@@ -69,6 +73,7 @@ func (t *trend) add(sentDelta, arrivalDelta time.Duration, arrivedAt Time) {
 	}
 	t.groups++
 	change := ms(arrivalDelta - sentDelta)
+	t.noise -= t.noise * min(max(ms(arrivalDelta), 0)/noiseFades, 1)
 	t.accumulated += change
 	t.smoothed = trendSmoothing*t.smoothed + (1-trendSmoothing)*t.accumulated
 	t.jitter += (math.Abs(change) - t.jitter) * jitterWeight
@@ -102,7 +107,12 @@ func (t *trend) queued() float64 { return t.smoothed - min(t.base[0], t.base[1])
 
 // grown tells whether the delay is longer than jitter explains.
 func (t *trend) grown() bool {
-	return t.queued() > min(max(jitterTimes*t.jitter, leastQueued), mostQueued)
+	return t.queued() > max(min(max(jitterTimes*t.jitter, leastQueued), mostQueued), t.noise)
+}
+
+// notOurs takes the present delay for what the path does by itself.
+func (t *trend) notOurs() {
+	t.noise = min(max(noiseStep*t.noise, noiseStep*t.queued()), mostNoise)
 }
 
 // fit returns the slope of the line of least squares.

@@ -7,6 +7,20 @@ const (
 	twoByteProfileMask = 0xfff0
 )
 
+// MaxOneByteID is the largest id of an element with a one-byte header.
+const MaxOneByteID = 14
+
+// TransportSequenceLen is how many bytes PutTransportSequence adds to a fixed header.
+const TransportSequenceLen = 8
+
+// PutTransportSequence adds an extension with a transport-wide sequence number behind the fixed header in b, which has room for it.
+func PutTransportSequence(b []byte, id uint8, seq uint16) {
+	x := b[FixedLen : FixedLen+TransportSequenceLen]
+	b[0] |= 0x10
+	x[0], x[1], x[2], x[3] = oneByteProfile>>8, oneByteProfile&0xff, 0, 1
+	x[4], x[5], x[6], x[7] = id<<4|1, uint8(seq>>8), uint8(seq), 0
+}
+
 // Elements walks the elements of one packet's header extension.
 type Elements struct {
 	rest    []byte
