@@ -13,6 +13,10 @@ const (
 	Unknown Kind = iota
 	Opus
 	VP8
+	VP9
+	H264
+	AV1
+	NumKinds int = iota
 )
 
 var kinds = [...]struct {
@@ -23,6 +27,9 @@ var kinds = [...]struct {
 	Unknown: {"unknown", 0, false},
 	Opus:    {"opus", 48000, false},
 	VP8:     {"VP8", 90000, true},
+	VP9:     {"VP9", 90000, true},
+	H264:    {"H264", 90000, true},
+	AV1:     {"AV1", 90000, true},
 }
 
 // String returns the encoding name of the codec's media type.
@@ -49,6 +56,14 @@ func StartsKeyframe(k Kind, payload []byte) bool {
 	case VP8:
 		d, err := ParseVP8(payload)
 		return err == nil && d.Keyframe
+	case VP9:
+		d, err := ParseVP9(payload)
+		return err == nil && d.Keyframe
+	case H264:
+		idr, parameters := H264Start(payload)
+		return idr || parameters
+	case AV1:
+		return av1StartsKeyframe(payload)
 	}
 	return false
 }

@@ -9,10 +9,11 @@ const (
 	KeyIndexMask       = 0x1f
 )
 
-// Descriptor is a VP8 payload descriptor and what the first bytes of the payload behind it say. RFC 7741, section 4.2.
+// Descriptor is a payload descriptor of VP8 and what the first bytes of the payload behind it say, RFC 7741, section 4.2, or of VP9, RFC
+// 9628, section 4.2.
 type Descriptor struct {
-	NonReference   bool  // N: no other picture refers to this one
-	StartPartition bool  // S
+	NonReference   bool  // N of VP8: no other picture refers to this one
+	StartPartition bool  // S; of VP9 B: the first packet of a layer frame
 	Partition      uint8 // PID
 	Keyframe       bool  // the first packet of a keyframe
 
@@ -22,15 +23,20 @@ type Descriptor struct {
 	HasTID        bool // T
 	HasKeyIndex   bool // K
 	LayerSync     bool // Y
+	EndOfFrame    bool // E of VP9: the last packet of a layer frame
+	SwitchUp      bool // U of VP9: pictures of higher temporal layers refer to none before this one
+	InterLayer    bool // D of VP9: refers to the spatial layer below
 
 	PictureID uint16
 	TL0       uint8 // TL0PICIDX
 	TID       uint8 // temporal layer
+	SID       uint8 // spatial layer, VP9
 	KeyIndex  uint8 // KEYIDX
 
 	Len uint8 // of the descriptor; 0 marks a Descriptor that was not parsed
 
 	pictureAt, tl0At, tidAt uint8
+	width, height           uint16 // that VP9's scalability structure tells, 0 without
 }
 
 // ParseVP8 reads the descriptor at the beginning of payload.
@@ -123,10 +129,13 @@ func (d *Descriptor) Patch(payload []byte) {
 	}
 }
 
-// FrameSize returns the picture's size in pixels when the packet begins a keyframe. RFC 6386, section 9.1: three bytes of frame tag, the
+// FrameSize returns the picture's size in pixels when the packet begins a keyframe, of VP9 that of the largest layer. RFC 6386, section 9.1: three bytes of frame tag, the
 // start code 9d 01 2a, then width and height with two bits of scaling each.
 func (d *Descriptor) FrameSize(payload []byte) (width, height int, ok bool) {
 	const need = 10
+	if d.width > 0 && d.height > 0 {
+		return int(d.width), int(d.height), true
+	}
 	if !d.Keyframe || len(payload) < int(d.Len)+need {
 		return 0, 0, false
 	}

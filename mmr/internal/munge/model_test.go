@@ -72,7 +72,9 @@ func (s *sourceModel) makePicture(r *rand.Rand, keyframe bool) {
 	n := 1 + r.IntN(6)
 	for i := range n {
 		d.StartPartition, d.Keyframe = i == 0, i == 0 && keyframe
-		p := modelPacket{In{Source: s.id, Sequence: s.seq, Timestamp: s.ts, Keyframe: d.Keyframe, Descriptor: d}, keyframe}
+		p := modelPacket{In{
+			Source: s.id, Codec: codec.VP8, Sequence: s.seq, Timestamp: s.ts, Keyframe: d.Keyframe, Frame: d.Frame(codec.VP8), Descriptor: d,
+		}, keyframe}
 		s.pending = append(s.pending, p)
 		if i == 0 {
 			s.made = append(s.made, p)
@@ -94,12 +96,13 @@ type model struct {
 	byIn     map[Origin]uint64
 	pictures map[[2]uint64]Out // by source and incoming timestamp
 	byID     map[uint32]uint32 // outgoing timestamp to incoming
+	filled   map[uint64]bool
 	highest  uint64
 	context  string
 }
 
 func newModel(t *testing.T) *model {
-	return &model{t: t, bySeq: map[uint64]sentPacket{}, byIn: map[Origin]uint64{}, pictures: map[[2]uint64]Out{}, byID: map[uint32]uint32{}}
+	return &model{t: t, filled: map[uint64]bool{}, bySeq: map[uint64]sentPacket{}, byIn: map[Origin]uint64{}, pictures: map[[2]uint64]Out{}, byID: map[uint32]uint32{}}
 }
 
 func (m *model) failf(format string, args ...any) {
@@ -110,6 +113,9 @@ func (m *model) failf(format string, args ...any) {
 // send takes what the Track let pass.
 func (m *model) send(in In, out Out) {
 	m.t.Helper()
+	if m.filled[out.Sequence] {
+		m.failf("number %d was filled, now it carries %d/%d", out.Sequence, in.Source, in.Sequence)
+	}
 	if old, ok := m.bySeq[out.Sequence]; ok {
 		m.failf("number %d sent twice: %d/%d, then %d/%d", out.Sequence, old.in.Source, old.in.Sequence, in.Source, in.Sequence)
 	}
@@ -130,6 +136,18 @@ func (m *model) send(in In, out Out) {
 		m.pictures[key], m.byID[out.Timestamp] = out, in.Timestamp
 	}
 	m.highest = max(m.highest, out.Sequence)
+}
+
+// fill takes an empty packet.
+func (m *model) fill(in In, out Out) {
+	m.t.Helper()
+	if old, ok := m.bySeq[out.Sequence]; ok {
+		m.failf("number %d filled, but it carried %d/%d", out.Sequence, old.in.Source, old.in.Sequence)
+	}
+	if m.filled[out.Sequence] {
+		m.failf("number %d filled twice", out.Sequence)
+	}
+	m.filled[out.Sequence] = true
 }
 
 // finish checks the whole stream in the order of its outgoing numbers. excused says how many numbers may be missing between two packets,
@@ -311,7 +329,10 @@ func (x *run) arrive(p modelPacket) {
 	} else if out, verdict := x.track.Rewrite(&p.in); verdict.Forwarded() {
 		x.send(p.in, out)
 	} else {
-		leftOut = verdict == Incomplete
+		leftOut = verdict == Incomplete || verdict == Fill || verdict == WaitKeyframe && inOrder
+		if verdict == Fill {
+			x.fill(p.in, out)
+		}
 	}
 	if leftOut {
 		x.cut[key] = true
@@ -363,6 +384,9 @@ func (x *run) resend() {
 		seq := x.highest - uint64(x.r.IntN(300))
 		p, was := x.bySeq[seq]
 		origin, ok := x.track.Sent(uint16(seq))
+		if x.filled[seq] {
+			continue
+		}
 		if ok != was {
 			if !ok && x.drop > 0 && x.highest-seq > 50 {
 				continue // its segment is forgotten

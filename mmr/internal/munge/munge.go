@@ -27,11 +27,15 @@ type Config struct {
 // In is a packet as it arrived, parsed once and shown to every Track that may want it.
 type In struct {
 	Source     Source
-	Sequence   uint64 // wide
+	Codec      codec.Kind // of the packet: a sender may change it in mid-stream, with a keyframe
+	Sequence   uint64     // wide
 	Timestamp  uint32
 	Arrival    time.Duration    // monotonic, since any fixed instant
 	Keyframe   bool             // a decoder can begin with this packet; true for audio
-	Descriptor codec.Descriptor // of VP8, zero otherwise
+	Frame      codec.Frame      // of video
+	Descriptor codec.Descriptor // of VP8 and VP9, zero otherwise
+	Number     uint16           // of the frame in a dependency descriptor
+	HasNumber  bool
 }
 
 // Out is what must be written into the packet when it leaves.
@@ -39,6 +43,8 @@ type Out struct {
 	Sequence   uint64 // wide; the packet carries the low 16 bits
 	Timestamp  uint32
 	Descriptor codec.Descriptor // to Patch into the payload when NeedsPatch says so
+	Number     uint16           // of the frame, when the packet has a dependency descriptor
+	Marker     bool             // the packet ends the picture, although its sender goes on with layers that are left out
 }
 
 // NeedsPatch says whether the payload holds ids that must be rewritten with Descriptor.Patch.
@@ -57,12 +63,13 @@ const (
 	WaitKeyframe         // nothing can be forwarded before a keyframe of this source
 	TooLate              // from before the switch, or too old
 	Repeated             // sent before
-	Incomplete           // cannot be decoded, since something was dropped on purpose; its gap is closed, Drop is not needed
+	Incomplete           // not selected, or cannot be decoded, since something was dropped on purpose; its gap is closed, Drop is not needed
+	Fill                 // the same, but it comes late: send an empty packet under its number, lest the receiver asks for it for ever
 )
 
 // String returns the verdict's name.
 func (v Verdict) String() string {
-	return [...]string{"forward", "switched", "not wanted", "wait for keyframe", "too late", "repeated", "incomplete", "unknown"}[min(v, 7)]
+	return [...]string{"forward", "switched", "not wanted", "wait for keyframe", "too late", "repeated", "incomplete", "fill", "unknown"}[min(v, 8)]
 }
 
 // Forwarded says whether the packet must be sent.
@@ -74,6 +81,7 @@ type Track struct {
 
 	current, next       Source
 	hasCurrent, hasNext bool
+	codec               codec.Kind
 	stalled             bool // the current source cannot go on before a keyframe
 	started             bool // something was sent, ever
 
@@ -82,21 +90,30 @@ type Track struct {
 
 	begun     uint64 // segment with which the current source began; what lies before came too late
 	highestIn uint64 // of the current source: the newest that was sent or dropped
-	cut       uint8  // lowest temporal layer that cannot be decoded at present
 
-	hasDamaged bool
-	damaged    uint32 // incoming timestamp of the last picture that was begun and then dropped
+	chosen selection
+	frame  frameState // of the newest packet in order
 
 	lastTimestamp uint32        // newest that was sent
 	lastArrival   time.Duration // when its first packet arrived
 	last          ids
 }
 
-// noCut stands for no temporal layer: TID has two bits.
-const noCut = 4
+// New returns a Track without a source, which selects all layers.
+func New(c Config) *Track {
+	return &Track{cfg: c, chosen: selection{wantSpatial: codec.MaxSpatial - 1, wantTemporal: codec.MaxTemporal - 1}}
+}
 
-// New returns a Track without a source.
-func New(c Config) *Track { return &Track{cfg: c, cut: noCut} }
+// Select says up to which spatial and temporal layer the sources are sent, from the next picture on that permits it.
+func (t *Track) Select(spatial, temporal uint8) {
+	t.chosen.wantSpatial, t.chosen.wantTemporal = min(spatial, codec.MaxSpatial-1), min(temporal, codec.MaxTemporal-1)
+}
+
+// Selected returns the layers that are sent at present.
+func (t *Track) Selected() (spatial, temporal uint8) { return t.chosen.spatial, t.chosen.temporal }
+
+// Behind says whether a keyframe of the current source is needed to reach the layer that Select named, as far as it is sent at all.
+func (t *Track) Behind() bool { return t.hasCurrent && !t.stalled && t.chosen.behind }
 
 // Switch names the source that shall be sent. Until its first keyframe the current source goes on. Naming the current one cancels a
 // switch that has not happened.
@@ -129,7 +146,7 @@ func (t *Track) NeedsKeyframe() (Source, bool) {
 // Rewrite decides about a packet and numbers it.
 //
 // The way of a packet: next source (begin at a keyframe), then current source, late or in order; in order it
-// passes the checks of what was dropped before, and is numbered by the newest segment, a late one by the segment of its time.
+// passes the choice of layers, and is numbered by the newest segment, a late one by the segment of its time.
 func (t *Track) Rewrite(in *In) (Out, Verdict) {
 	switch {
 	case t.hasNext && in.Source == t.next:
@@ -140,12 +157,15 @@ func (t *Track) Rewrite(in *In) (Out, Verdict) {
 		return t.rewriteLate(in)
 	case t.stalled:
 		return t.tryBegin(in)
-	case in.Sequence-t.highestIn > maxJump:
+	case in.Sequence-t.highestIn > maxJump || in.Codec != t.codec:
 		t.stalled = true
 		return t.tryBegin(in)
 	}
-	if t.cfg.Codec.Video() && !t.decodable(in) {
+	if in.Codec.Video() && !t.admit(in) {
 		t.omit(in)
+		if t.stalled {
+			return Out{}, WaitKeyframe
+		}
 		return Out{}, Incomplete
 	}
 	return t.forward(in), Forward
@@ -161,19 +181,21 @@ func (t *Track) tryBegin(in *In) (Out, Verdict) {
 
 // begin starts a segment of a new source, or of the same source after a wait, with the packet in.
 func (t *Track) begin(in *In) {
-	s := segment{source: in.Source, cut: noCut}
+	s := segment{source: in.Source}
+	t.chosen.begin(&in.Frame)
+	s.layer = t.chosen.layer()
 	if !t.started {
 		t.sent.highest = 1<<16 | uint64(t.cfg.FirstSequence) - 1
 		s.timestamp = t.cfg.FirstTimestamp - in.Timestamp
 	} else {
 		s.timestamp = t.nextTimestamp(in) - in.Timestamp
-		s.shift = t.last.following(&in.Descriptor)
+		s.shift = t.last.following(in)
 	}
 	s.first = t.sent.highest + 1
 	s.offset = s.first - in.Sequence
 	t.begun = t.segments.push(s)
-	t.current, t.hasCurrent, t.stalled, t.cut = in.Source, true, false, noCut
-	t.hasDamaged = false
+	t.current, t.hasCurrent, t.codec, t.stalled = in.Source, true, in.Codec, false
+	t.frame = frameState{timestamp: in.Timestamp, spatial: in.Frame.Spatial, known: true, sent: true}
 	if t.hasNext && t.next == in.Source {
 		t.hasNext = false
 	}
@@ -199,39 +221,33 @@ func (t *Track) ticks(now time.Duration) uint32 {
 	return uint32(uint64(d/time.Second)*rate + uint64(d%time.Second)*rate/uint64(time.Second))
 }
 
-// decodable says whether a packet in order can be decoded in spite of what was dropped on purpose, and ends a cut where a layer
-// synchronises.
-func (t *Track) decodable(in *In) bool {
+// admit says whether a packet in order belongs to what is sent and can be decoded in spite of what was dropped on purpose.
+func (t *Track) admit(in *In) bool {
+	f := &t.frame
+	if f.is(in) {
+		return f.sent && !f.damaged
+	}
+	picture := !f.known || f.timestamp != in.Timestamp
+	*f = frameState{timestamp: in.Timestamp, spatial: in.Frame.Spatial, known: true}
+	f.sent = t.chosen.take(&in.Frame, picture)
 	s := t.segments.newest()
-	if s.isDead(in.Timestamp) || t.hasDamaged && in.Timestamp == t.damaged {
-		return false
+	if layer := t.chosen.layer(); f.sent && layer != s.layer {
+		if s.firstIn() == in.Sequence {
+			s.layer = layer
+		} else {
+			next := *s
+			next.first, next.layer, next.hasDead = in.Sequence+s.offset, layer, false
+			t.segments.push(next)
+		}
 	}
-	if t.cut == noCut {
-		return true
-	}
-	cut, d := t.cut, &in.Descriptor
-	switch {
-	case in.Keyframe:
-		cut = noCut
-	case d.TID < t.cut:
-	case d.LayerSync && d.TID > t.cut: // refers to layer 0 alone, but the pictures after it may refer to the cut layer
-	case d.LayerSync:
-		cut++
-	default:
-		return false
-	}
-	if cut != t.cut {
-		t.cut = cut
-		next := *s
-		next.first, next.cut = in.Sequence+s.offset, cut
-		t.segments.push(next)
-	}
-	return true
+	t.stalled = !t.chosen.any()
+	return f.sent
 }
 
 // forward numbers a packet in order.
 func (t *Track) forward(in *In) Out {
-	out := t.segments.newest().apply(in)
+	s := t.segments.newest()
+	out := s.apply(in)
 	t.highestIn = in.Sequence
 	t.note(in, &out)
 	return out
@@ -244,7 +260,7 @@ func (t *Track) note(in *In, out *Out) {
 	if int32(out.Timestamp-t.lastTimestamp) > 0 {
 		t.lastTimestamp, t.lastArrival = out.Timestamp, in.Arrival
 	}
-	t.last.note(&out.Descriptor)
+	t.last.note(in, out)
 }
 
 // rewriteLate numbers a packet that others of its source have overtaken.
@@ -255,14 +271,13 @@ func (t *Track) rewriteLate(in *In) (Out, Verdict) {
 	}
 	s := t.segments.at(i)
 	out := s.apply(in)
+	wanted := !in.Codec.Video() || in.Frame.Present&s.layer != 0 && !s.isDead(in.Timestamp)
 	if i < t.segments.count-1 {
 		after := t.segments.at(i + 1)
-		if out.Sequence >= after.first || t.cfg.Codec.Video() && after.isDead(in.Timestamp) {
+		if out.Sequence >= after.first {
 			return Out{}, Incomplete
 		}
-	}
-	if t.cfg.Codec.Video() && (s.isDead(in.Timestamp) || in.Descriptor.TID >= s.cut && !in.Descriptor.LayerSync && !in.Keyframe) {
-		return Out{}, Incomplete
+		wanted = wanted && !(in.Codec.Video() && after.isDead(in.Timestamp))
 	}
 	if t.sent.highest > out.Sequence+maxLate {
 		return Out{}, TooLate
@@ -270,32 +285,43 @@ func (t *Track) rewriteLate(in *In) (Out, Verdict) {
 	if t.sent.has(out.Sequence) {
 		return Out{}, Repeated
 	}
+	if !wanted {
+		t.sent.advance(out.Sequence)
+		t.sent.mark(out.Sequence)
+		t.chosen.lose(&in.Frame)
+		return Out{Sequence: out.Sequence, Timestamp: out.Timestamp}, Fill
+	}
 	t.note(in, &out)
 	return out, Forward
 }
 
-// Drop takes note that a packet, which Rewrite would have forwarded, is left out on purpose. Decide so for whole pictures, at their first
+// Drop takes note that a packet, which Rewrite would have forwarded, is left out on purpose. Decide so for whole frames, at their first
 // packet.
 func (t *Track) Drop(in *In) {
-	if t.hasCurrent && in.Source == t.current && !t.stalled && in.Sequence > t.highestIn && in.Sequence-t.highestIn <= maxJump {
-		t.omit(in)
+	if !t.hasCurrent || in.Source != t.current || in.Codec != t.codec || t.stalled || in.Sequence <= t.highestIn || in.Sequence-t.highestIn > maxJump {
+		return
 	}
+	if in.Codec.Video() {
+		if !t.frame.is(in) {
+			t.frame = frameState{timestamp: in.Timestamp, spatial: in.Frame.Spatial, known: true}
+		}
+		t.chosen.lose(&in.Frame)
+		t.stalled = !t.chosen.any()
+	}
+	t.omit(in)
 }
 
 // omit leaves out a packet in order.
 func (t *Track) omit(in *In) {
 	s := t.segments.newest()
-	if t.cfg.Codec.Video() {
-		t.lose(&in.Descriptor)
-	}
 	t.highestIn = in.Sequence
 	next := *s
-	next.cut = t.cut
-	if in.Timestamp+s.timestamp == t.lastTimestamp && t.cfg.Codec.Video() {
+	next.layer = t.chosen.layer()
+	if t.frame.sent && in.Codec.Video() {
 		// Begun and not finished: the receiver must see the gap.
 		t.sent.advance(in.Sequence + s.offset)
-		t.damaged, t.hasDamaged = in.Timestamp, true
-		if next.cut != s.cut {
+		t.frame.damaged = true
+		if next.layer != s.layer {
 			next.first = in.Sequence + s.offset + 1
 			t.segments.push(next)
 		}
@@ -304,23 +330,14 @@ func (t *Track) omit(in *In) {
 	next.offset--
 	next.first = in.Sequence + s.offset
 	inPlace := s.firstIn() == in.Sequence
-	next.kill(in, inPlace)
+	if in.Codec.Video() {
+		next.kill(in, inPlace)
+	}
 	if inPlace {
 		*s = next
 		return
 	}
 	t.segments.push(next)
-}
-
-// lose notes what cannot be decoded without a picture.
-func (t *Track) lose(d *codec.Descriptor) {
-	switch {
-	case d.NonReference:
-	case d.HasTID && d.TID > 0:
-		t.cut = min(t.cut, d.TID)
-	default:
-		t.stalled = true
-	}
 }
 
 // Origin says where a packet that was sent came from.

@@ -9,7 +9,7 @@ import (
 
 // audio returns an audio packet of 20 ms.
 func audio(s Source, seq uint64, at time.Duration) In {
-	return In{Source: s, Sequence: seq, Timestamp: uint32(seq) * 960, Arrival: at, Keyframe: true}
+	return In{Source: s, Codec: codec.Opus, Sequence: seq, Timestamp: uint32(seq) * 960, Arrival: at, Keyframe: true}
 }
 
 // video returns a packet of picture n; each has ten numbers.
@@ -17,8 +17,8 @@ func video(s Source, n, i int, tid uint8, keyframe bool) In {
 	d := codec.Descriptor{HasPictureID: true, LongPictureID: true, HasTID: true, TID: tid, PictureID: uint16(n), Len: 5, StartPartition: i == 0}
 	d.Keyframe = keyframe && i == 0
 	return In{
-		Source: s, Sequence: 1<<16 + uint64(n*10+i), Timestamp: uint32(n) * 3000, Arrival: time.Duration(n) * 33 * time.Millisecond,
-		Keyframe: d.Keyframe, Descriptor: d,
+		Source: s, Codec: codec.VP8, Sequence: 1<<16 + uint64(n*10+i), Timestamp: uint32(n) * 3000, Arrival: time.Duration(n) * 33 * time.Millisecond,
+		Keyframe: d.Keyframe, Frame: d.Frame(codec.VP8), Descriptor: d,
 	}
 }
 
@@ -26,7 +26,7 @@ func video(s Source, n, i int, tid uint8, keyframe bool) In {
 func want(t *testing.T, track *Track, in In, verdict Verdict, seq uint16) Out {
 	t.Helper()
 	out, got := track.Rewrite(&in)
-	if got != verdict || verdict.Forwarded() && uint16(out.Sequence) != seq {
+	if got != verdict || (verdict.Forwarded() || verdict == Fill) && uint16(out.Sequence) != seq {
 		t.Fatalf("source %d packet %d: %v as %d, want %v as %d", in.Source, in.Sequence, got, uint16(out.Sequence), verdict, seq)
 	}
 	return out
@@ -161,7 +161,8 @@ func TestHalfPicture(t *testing.T) {
 	want(t, track, video(1, 11, 2, 1, false), Incomplete, 0)
 	late := video(1, 12, 0, 1, false)
 	want(t, track, video(1, 13, 0, 0, false), Forward, 30)
-	want(t, track, late, Incomplete, 0)
+	want(t, track, late, Fill, 20)
+	want(t, track, late, Repeated, 0)
 	if track.sent.highest-begun != 29 {
 		t.Fatalf("the gap was closed: %d numbers", track.sent.highest-begun)
 	}

@@ -16,9 +16,9 @@ type segment struct {
 	timestamp uint32 // outgoing minus incoming
 	shift     ids    // outgoing minus incoming
 
-	cut                uint8  // temporal layers from here on cannot be decoded in it
-	hasDead            bool   // the stretch before ended with pictures that were dropped,
-	deadFrom, deadUpTo uint32 // with these incoming timestamps
+	layer              codec.LayerSet // what is sent in it: one layer, with those below
+	hasDead            bool           // the stretch before ended with pictures of VP8 that were dropped,
+	deadFrom, deadUpTo uint32         // with these incoming timestamps
 }
 
 func (s *segment) firstIn() uint64 { return s.first - s.offset }
@@ -28,8 +28,13 @@ func (s *segment) isDead(timestamp uint32) bool {
 	return s.hasDead && timestamp-s.deadFrom <= s.deadUpTo-s.deadFrom
 }
 
-// kill notes that the picture of in is dropped in front of the segment; extend keeps the pictures that were dropped before it.
+// kill notes that the picture of in is dropped in front of the segment; extend keeps the pictures that were dropped before it. The ids of VP8
+// close the gap; those of VP9 and frame numbers do not, since frames name by differences of them what they refer to.
 func (s *segment) kill(in *In, extend bool) {
+	if in.Codec != codec.VP8 {
+		s.hasDead = false
+		return
+	}
 	if s.isDead(in.Timestamp) {
 		return
 	}
@@ -53,6 +58,10 @@ func (s *segment) apply(in *In) Out {
 	d.PictureID = (d.PictureID + s.shift.picture) & codec.PictureIDMask
 	d.TL0 += s.shift.tl0
 	d.KeyIndex = (d.KeyIndex + s.shift.key) & codec.KeyIndexMask
+	if in.HasNumber {
+		out.Number = in.Number + s.shift.number
+	}
+	out.Marker = in.Frame.End && s.layer.Tops(in.Frame.Spatial)
 	return out
 }
 
@@ -98,17 +107,22 @@ func (r *segments) byOut(out uint64) *segment {
 	return nil
 }
 
-// ids are the numbers of a VP8 descriptor, or what is added to them. RFC 7741, section 4.2.
+// ids are the numbers of a descriptor, or what is added to them. RFC 7741, section 4.2; RFC 9628, section 4.2.
 type ids struct {
 	picture uint16 // 15 bits; a stream of 7-bit ids is counted in 15 bits as well
 	tl0     uint8
-	key     uint8 // 5 bits
+	key     uint8  // 5 bits
+	number  uint16 // of the frame, in a dependency descriptor
 
-	hasPicture, hasTL0, hasKey bool
+	hasPicture, hasTL0, hasKey, hasNumber bool
 }
 
 // note moves on to the ids of a packet that is sent, where they are newer.
-func (last *ids) note(d *codec.Descriptor) {
+func (last *ids) note(in *In, out *Out) {
+	d := &out.Descriptor
+	if in.HasNumber && (!last.hasNumber || int16(out.Number-last.number) > 0) {
+		last.number, last.hasNumber = out.Number, true
+	}
 	if d.HasPictureID {
 		if n := pictureDistance(d, last.picture); n > 0 || !last.hasPicture {
 			last.picture = (last.picture + uint16(n)) & codec.PictureIDMask
@@ -127,8 +141,12 @@ func (last *ids) note(d *codec.Descriptor) {
 }
 
 // following returns what to add to the ids of a keyframe so that they follow the last ones.
-func (last *ids) following(d *codec.Descriptor) ids {
+func (last *ids) following(in *In) ids {
 	var shift ids
+	d := &in.Descriptor
+	if in.HasNumber && last.hasNumber {
+		shift.number = last.number + 1 - in.Number
+	}
 	if d.HasPictureID && last.hasPicture {
 		shift.picture = last.picture + 1 - d.PictureID
 	}
