@@ -226,8 +226,11 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 // pass sends one packet if it may be sent.
 func (d *downTrack) pass(now dataplane.Instant, a *arrival) munge.Verdict {
 	out, verdict := d.munge.Rewrite(&a.in)
-	if verdict.Forwarded() {
+	switch {
+	case verdict.Forwarded():
 		d.send(now, a, &out)
+	case verdict == munge.Fill:
+		d.send(now, &arrival{}, &out)
 	}
 	return verdict
 }
@@ -261,7 +264,7 @@ func (d *downTrack) begin(now dataplane.Instant, s *source) {
 
 // send rewrites one packet and seals it.
 func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
-	h := packet.Header{Marker: a.marker, PayloadType: d.pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
+	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: d.pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(a.payload)
 	}
@@ -305,7 +308,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	last.seq, last.at = seq, now
-	h := packet.Header{Marker: a.marker, PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
+	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
 	d.rtxSeq++
 	b := sh.scratch[:packet.OSNLen+len(a.payload)]
 	packet.PutRTX(b, seq, a.payload)

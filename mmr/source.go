@@ -183,12 +183,15 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 
 // describe fills in what the payload says.
 func (s *source) describe(in *munge.In, payload []byte) {
+	in.Codec = s.kind
+	in.Frame = codec.Whole(false)
 	if s.kind != codec.VP8 {
 		in.Keyframe = codec.StartsKeyframe(s.kind, payload)
+		in.Frame = codec.Whole(in.Keyframe)
 		return
 	}
 	if d, err := codec.ParseVP8(payload); err == nil {
-		in.Descriptor, in.Keyframe = d, d.Keyframe
+		in.Descriptor, in.Keyframe, in.Frame = d, d.Keyframe, d.Frame(codec.VP8)
 	}
 }
 
