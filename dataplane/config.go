@@ -17,11 +17,14 @@ const (
 	DefaultBatch  = 64
 	DefaultBurst  = 16
 
+	DefaultMaxStreams = 4096
+
 	maxWorkers   = 256  // Datagram.Via is one byte
 	maxBatch     = 1024 // UIO_MAXIOV, beyond which the kernel cuts off
 	maxBurst     = 64   // UDP_MAX_SEGMENTS of the kernels that know least
 	maxRingSlots = 1 << 16
 	maxBuffer    = 1 << 30 // the kernel doubles it into an int
+	maxStreams   = 1 << 16
 )
 
 // Config is what a plane is asked to be. Zero values mean the documented default.
@@ -40,6 +43,9 @@ type Config struct {
 	// RingSlots is how many datagrams wait at most between one worker and another, a power of two; default 64 to 4096, by the number
 	// of workers.
 	RingSlots int
+	// NoTCP leaves the port's TCP side closed. MaxStreams bounds the streams of the plane, those over TLS included; default 4096.
+	NoTCP      bool
+	MaxStreams int
 	// Marks are the code points to begin with; the default marks nothing.
 	Marks dscp.Marks
 	// NoPin leaves the threads to the scheduler. NoGSO and NoGRO do without segmentation offload.
@@ -62,6 +68,7 @@ func (c Config) Validate() error {
 	check("batch", c.Batch, 1, maxBatch)
 	check("burst", c.Burst, 1, maxBurst)
 	check("ring slots", c.RingSlots, 2, maxRingSlots)
+	check("max streams", c.MaxStreams, 1, maxStreams)
 	if c.RingSlots&(c.RingSlots-1) != 0 {
 		errs = append(errs, fmt.Errorf("ring slots: %d is not a power of two", c.RingSlots))
 	}
@@ -114,6 +121,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.SendBuffer, DefaultBuffer)
 	orDefault(&c.Batch, DefaultBatch)
 	orDefault(&c.Burst, DefaultBurst)
+	orDefault(&c.MaxStreams, DefaultMaxStreams)
 	if c.RingSlots == 0 {
 		// A busy machine may not run a worker for tens of milliseconds: a ring holds what another brings meanwhile.
 		c.RingSlots = 4096

@@ -28,6 +28,12 @@ type Handler interface {
 	Advance(now Instant) (next Instant)
 }
 
+// StreamHandler is a Handler that wants to know when a stream has ended, since nothing more can be sent on its paths.
+type StreamHandler interface {
+	// HandleEnd is called on the thread of the worker that adopted the path.
+	HandleEnd(now Instant, p *Path)
+}
+
 // Task is work posted to a worker by another goroutine. It is an interface and not a func, so that pooled values can be posted without
 // an allocation.
 type Task interface {

@@ -23,12 +23,18 @@ type Path struct {
 	remotePort uint16
 	rung       Rung
 	zone       uint32 // interface index of a link-local remote, else 0
+	stream     uint32 // id of the stream that carries it, 0 for UDP
 }
 
 // UDPPath returns the path of a datagram that arrived from remote at the local address. zone is the interface index of
 // a link-local remote, else 0.
 func UDPPath(remote netip.AddrPort, local netip.Addr, zone uint32) Path {
 	return Path{remote: remote.Addr().As16(), local: local.As16(), remotePort: remote.Port(), zone: zone}
+}
+
+// StreamPath returns a path of a stream: the far end as the peer believes it to be, and the address of this box that the peer sends to.
+func (s *Stream) StreamPath(remote netip.AddrPort, local netip.Addr) Path {
+	return Path{remote: remote.Addr().As16(), local: local.As16(), remotePort: remote.Port(), rung: s.rung, stream: s.id}
 }
 
 // Remote returns the far end; IPv4 addresses are returned as such.

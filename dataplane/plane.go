@@ -23,6 +23,8 @@ type Plane struct {
 	marks    atomic.Pointer[markTable]
 	egresses egresses
 	workers  []*Worker
+	streams  streams
+	doors    []*net.TCPListener
 	closing  chan struct{} // closed by Close
 	ended    chan struct{} // closed when Run has ended
 
@@ -38,16 +40,20 @@ func Open(cfg Config, newHandler func(*Worker) Handler) (*Plane, error) {
 	}
 	p := &Plane{cfg: cfg.withDefaults(), opened: time.Now(), closing: make(chan struct{}), ended: make(chan struct{})}
 	p.SetMarks(cfg.Marks)
-	groups, err := openAll(p.cfg)
+	p.streams.init(p.cfg.MaxStreams)
+	groups, doors, err := openPort(p.cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open data plane: %w", err)
 	}
+	p.doors = doors
 	if p.features, err = probeFeatures(groups[0][0].v6); err != nil {
 		closeAll(groups)
+		p.closeDoors()
 		return nil, fmt.Errorf("open data plane: probe features: %w", err)
 	}
 	if err := p.makeWorkers(groups); err != nil {
 		closeAll(groups)
+		p.closeDoors()
 		for _, w := range p.workers {
 			w.mail.release()
 		}
@@ -111,6 +117,9 @@ func (p *Plane) Run(ctx context.Context) error {
 		return err
 	}
 	defer close(p.ended)
+	for _, door := range p.doors {
+		p.streams.running.Go(func() { p.runAccept(door) })
+	}
 	results := make(chan error, len(p.workers))
 	for _, w := range p.workers {
 		go func() { results <- w.runWorker() }()
@@ -124,6 +133,8 @@ func (p *Plane) Run(ctx context.Context) error {
 	case result = <-results:
 		waiting--
 	}
+	p.closeDoors()
+	p.streams.close()
 	for _, w := range p.workers {
 		w.stop()
 	}
@@ -132,7 +143,15 @@ func (p *Plane) Run(ctx context.Context) error {
 			result = err
 		}
 	}
+	p.streams.running.Wait()
 	return result
+}
+
+// closeDoors closes the TCP listeners; once more does no harm.
+func (p *Plane) closeDoors() {
+	for _, door := range p.doors {
+		door.Close()
+	}
 }
 
 func (p *Plane) begin() error {
@@ -165,9 +184,12 @@ func (p *Plane) Close() error {
 	if running {
 		<-p.ended
 	} else {
+		p.closeDoors()
+		p.streams.close()
 		for _, w := range p.workers {
 			w.finish()
 		}
+		p.streams.running.Wait()
 		close(p.ended)
 	}
 	var errs []error
@@ -192,7 +214,11 @@ func (p *Plane) Addrs() (addrs []netip.AddrPort) {
 }
 
 // SetMarks replaces the code points; the next message of each worker carries the new ones.
-func (p *Plane) SetMarks(marks dscp.Marks) { p.marks.Store(newMarkTable(marks)) }
+func (p *Plane) SetMarks(marks dscp.Marks) {
+	table := newMarkTable(marks)
+	p.marks.Store(table)
+	p.streams.each(func(s *Stream) { s.mark(table) })
+}
 
 // Stats returns the counters of the workers, by ID.
 func (p *Plane) Stats() (stats []WorkerStats) {

@@ -83,6 +83,10 @@ func (w *Worker) Commit(p *Path, class dscp.Class, n int) {
 	if w.extend(p, class, n) {
 		return
 	}
+	if p.rung != UDP && n <= MaxDatagram {
+		w.commitStream(p, class, n)
+		return
+	}
 	s := w.socketFor(p)
 	if s == nil || n > MaxDatagram {
 		errno := unix.ENETUNREACH
@@ -145,6 +149,7 @@ func (w *Worker) socketFor(p *Path) *socket {
 // Flush sends everything that was committed. The worker does it by itself after every round. What was reserved and not committed is
 // void afterwards.
 func (w *Worker) Flush() {
+	w.flushStreams()
 	for _, s := range w.socks {
 		done := 0
 		if s.out.complete(0); w.retryHeld(s) {

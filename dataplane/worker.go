@@ -53,6 +53,7 @@ type Worker struct {
 	last      *message // may still grow
 	queueFull bool
 	coalesce  bool
+	streamed  []streamed // committed for streams
 
 	stats  WorkerStats
 	public published
@@ -75,6 +76,7 @@ func newWorker(p *Plane, id int) (*Worker, error) {
 		arena:    make([]byte, arenaSize),
 		coalesce: p.features.gso && !p.cfg.NoGSO,
 		wantCPU:  -1,
+		streamed: make([]streamed, 0, streamedSlots),
 	}
 	w.cpu.Store(-1)
 	w.mail.fd = fd
