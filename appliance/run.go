@@ -186,7 +186,7 @@ func (d *daemon) openMedia() error {
 	}
 	cfg.Logger = d.log
 	candidates := &candidates{advertise: d.document.Box.Advertise, listen: func() []netip.AddrPort { return d.plane.Addrs() }}
-	if d.router, err = mmr.New(mmr.Config{Candidates: candidates.list, MaxMeetings: routerBound,
+	if d.router, err = mmr.New(mmr.Config{Candidates: candidates.list, TCP: true, MaxMeetings: routerBound,
 		MaxEndpoints: routerBound, Logger: d.log}); err != nil {
 		return err
 	}

@@ -204,7 +204,7 @@ func (p *Endpoint) Offer(ctx context.Context, fresh bool) (string, error) {
 	offered := make(chan description.Offer, 1)
 	err := p.do(ctx, func(now dataplane.Instant) error {
 		o, err := p.e.offer(now, fresh)
-		o.Candidates = candidates
+		o.Candidates, o.TCP = candidates, p.m.r.cfg.TCP
 		offered <- o
 		return err
 	})

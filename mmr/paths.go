@@ -37,6 +37,9 @@ type knownPath struct {
 	path    dataplane.Path
 	via     uint8             // worker on whose socket its datagrams arrive
 	checked dataplane.Instant // last authentic check
+	// nominated is when a check last asked for this path, under the credentials of this generation.
+	nominated  dataplane.Instant
+	generation uint32
 }
 
 const (
@@ -88,7 +91,10 @@ func (h *handler) dropRoute(p dataplane.Path) {
 func (t *transport) learn(now dataplane.Instant, d *dataplane.Datagram) *knownPath {
 	for i := range t.paths {
 		if k := &t.paths[i]; k.path == d.Path {
-			k.via, k.checked = d.Via, now
+			k.checked = now
+			if d.Path.Rung() == dataplane.UDP {
+				k.via = d.Via
+			}
 			return k
 		}
 	}
@@ -102,10 +108,18 @@ func (t *transport) learn(now dataplane.Instant, d *dataplane.Datagram) *knownPa
 			r.t.forgetPath(d.Path)
 		}
 	}
+	via := d.Via
+	if d.Path.Rung() != dataplane.UDP {
+		// A stream moves to the worker where it belongs. Another transport's, on another worker, it stays.
+		if !h.w.Adopt(&d.Path, t.class) {
+			return nil
+		}
+		via = uint8(h.w.ID())
+	}
 	if len(t.paths) == maxPaths {
 		t.forgetOldest()
 	}
-	t.paths = append(t.paths, knownPath{path: d.Path, via: d.Via, checked: now})
+	t.paths = append(t.paths, knownPath{path: d.Path, via: via, checked: now})
 	h.setRoute(d.Path, route{t: t, home: uint8(h.w.ID())})
 	return &t.paths[len(t.paths)-1]
 }
@@ -167,6 +181,9 @@ func (t *transport) forget(i int) {
 	if r, ok := t.h.routes[k.path]; ok && r.t == t {
 		t.h.dropRoute(k.path)
 	}
+	if k.path.Rung() != dataplane.UDP {
+		t.h.w.Release(&k.path)
+	}
 	if t.foreign(&k) {
 		if to := t.h.r.handler(k.via); to != nil {
 			// When it cannot be told now, it forgets by itself after foreignExpiry.
@@ -201,6 +218,37 @@ func (t *transport) forgetOldest() {
 	}
 	t.forget(oldest)
 }
+
+// HandleEnd is told that the stream under a path has ended. The transport waits for its client to come by another way.
+func (h *handler) HandleEnd(now dataplane.Instant, p *dataplane.Path) {
+	r, ok := h.routes[*p]
+	if !ok || r.t == nil {
+		return
+	}
+	r.t.forgetPath(*p)
+	if r.t.selected && r.t.path == *p {
+		r.t.strand(now)
+	}
+}
+
+var _ dataplane.StreamHandler = (*handler)(nil)
+
+// keeps tells whether the transport stays on its path although a check nominates another: while the client goes on nominating a path of
+// a better rung too, that one holds (clients that nominate every pair, RFC 5245 section 8.1.1.2).
+func (t *transport) keeps(now dataplane.Instant, k *knownPath) bool {
+	if !t.selected || t.path == k.path || t.path.Rung() >= k.path.Rung() {
+		return false
+	}
+	for i := range t.paths {
+		if other := &t.paths[i]; other.path == t.path {
+			return other.generation == k.generation && now-other.nominated < nominationHolds
+		}
+	}
+	return false
+}
+
+// nominationHolds is how long a nomination keeps worse rungs away.
+const nominationHolds = dataplane.Instant(2500 * time.Millisecond)
 
 func (t *transport) forgetAll() {
 	for len(t.paths) > 0 {

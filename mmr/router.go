@@ -42,6 +42,8 @@ type Config struct {
 	// Candidates returns the addresses that offers name, best first: those that the plane listens on, or what is advertised in their
 	// place where 1:1 NAT stands before the box. It is called for every offer, from any goroutine. It must be there.
 	Candidates func() []netip.AddrPort
+	// TCP says that the plane takes ICE-TCP at the same addresses, so that offers name it.
+	TCP bool
 	// MaxMeetings and MaxEndpoints bound what the router holds; default 1000 and 5000.
 	MaxMeetings, MaxEndpoints int
 	// MaxHandshakes is how many DTLS handshakes may be under way at once; default 512. More wait for their client to try again.

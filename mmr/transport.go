@@ -104,8 +104,14 @@ func (t *transport) checked(now dataplane.Instant, k *knownPath, creds *credenti
 		}
 		return
 	}
+	k.nominated, k.generation = now, t.renewed
 	if creds == &t.creds {
 		t.old = credentials{}
+	} else {
+		k.generation--
+	}
+	if t.keeps(now, k) {
+		return
 	}
 	moved := !t.selected || t.path != k.path
 	t.path, t.selected = k.path, true
@@ -160,7 +166,10 @@ func (t *transport) handleSRTP(now dataplane.Instant, d *dataplane.Datagram) {
 		t.h.drop(DropSRTP)
 		return
 	}
-	t.heard, t.tos, t.tosSet = now, d.TOS, true
+	t.heard = now
+	if d.Path.Rung() == dataplane.UDP { // on TCP the kernel does not tell
+		t.tos, t.tosSet = d.TOS, true
+	}
 	sh := t.endpoint.sh
 	if rtcp {
 		sh.handleRTCP(now, t, plain)
@@ -301,6 +310,17 @@ func (t *transport) sweep(now dataplane.Instant) {
 	}
 }
 
+// strand stops sending until another path is nominated.
+func (t *transport) strand(now dataplane.Instant) {
+	t.selected = false
+	if t.state != TransportConnected {
+		return
+	}
+	t.state = TransportChecking
+	t.endpoint.sh.transportLost(now, t)
+	t.endpoint.transportsChanged("")
+}
+
 // lose stops everything; only a new offer brings the transport back.
 func (t *transport) lose(now dataplane.Instant, reason string) {
 	if t.closed || t.state == TransportLost {
@@ -353,7 +373,10 @@ func (t *transport) describe(m Medium) Transport {
 		d.DSCP = int(t.tos >> 2)
 	}
 	if t.selected {
-		d.Rung, d.Remote = t.path.Rung(), t.path.Remote()
+		d.Rung, d.Remote = t.path.Rung(), t.h.w.Peer(&t.path)
+		if d.Rung != dataplane.UDP {
+			d.DSCP = -1
+		}
 		d.Local = netip.AddrPortFrom(t.path.Local(), uint16(t.h.r.port.Load()))
 	}
 	return d

@@ -16,6 +16,7 @@ type Offer struct {
 	Version     uint64 // grows with each offer
 	Fingerprint Fingerprint
 	Candidates  []netip.AddrPort // of the box, best first
+	TCP         bool             // the same addresses take ICE-TCP
 	Groups      []Group
 
 	muxOnly bool // says so, RFC 8858
@@ -132,7 +133,7 @@ func (o *Offer) section(g *Group, i int) *sdp.MediaDescription {
 	}
 	a.sources(s)
 	if i == 0 {
-		a.candidates(o.Candidates)
+		a.candidates(o.Candidates, o.TCP)
 	}
 	return m
 }
@@ -189,11 +190,20 @@ func (a attributes) sources(s *Section) {
 	}
 }
 
-// candidates writes host candidates with the priorities of RFC 8445, section 5.1.2.
-func (a attributes) candidates(list []netip.AddrPort) {
+// candidates writes host candidates with the priorities of RFC 8445, section 5.1.2; those of TCP are passive and come after all of UDP
+// (RFC 6544, section 4.2), and every relayed pair comes after them.
+func (a attributes) candidates(list []netip.AddrPort, tcp bool) {
+	const host, tcpHost, passive = 126, 105, 4 << 13
 	for i, c := range list {
-		priority := uint32(126)<<24 | uint32(max(0, 65535-i))<<8 | 255
+		priority := uint32(host)<<24 | uint32(max(0, 65535-i))<<8 | 255
 		a.add("candidate", fmt.Sprintf("%d 1 udp %d %s %d typ host", i+1, priority, c.Addr().Unmap().WithZone(""), c.Port()))
+	}
+	for i, c := range list {
+		if !tcp {
+			break
+		}
+		priority := uint32(tcpHost)<<24 | uint32(passive+max(0, 8191-i))<<8 | 255
+		a.add("candidate", fmt.Sprintf("%d 1 tcp %d %s %d typ host tcptype passive", len(list)+i+1, priority, c.Addr().Unmap().WithZone(""), c.Port()))
 	}
 	a.flag("end-of-candidates")
 }
