@@ -6,6 +6,8 @@
 // CPU, with a socket of its own in the port's SO_REUSEPORT group. A [Handler] is what the worker feeds; a [Path] names the two ends of
 // a flow; [Actual] says what the kernel granted of what the [Config] wanted, and [WorkerStats] what happened.
 //
+// A [Stream] carries datagrams over one connection, of the TCP side of the port or handed over by another package, under the same [Path] and Commit.
+//
 // Goroutines. [Plane.Run] starts one goroutine per worker, runWorker, each locked to its thread, and ends when all of them have ended.
 // A worker owns its sockets, receive and send arenas, counters and handler; nothing on the packet path is locked or shared. Others
 // reach it in two ways: [Worker.Post] (a short lock around the list of waiting tasks, never per datagram) and, from another worker's

@@ -170,7 +170,7 @@ func (p *Endpoint) Accept(ctx context.Context, o *ClientOffer) (string, error) {
 	replied := make(chan description.Reply, 1)
 	err := p.do(ctx, func(now dataplane.Instant) error {
 		reply, err := p.e.acceptOffer(now, o)
-		reply.Candidates = candidates
+		reply.Candidates, reply.TCP = candidates, p.m.r.cfg.TCP
 		replied <- reply
 		return err
 	})
@@ -266,11 +266,11 @@ func (ids *extensionIDs) of(uri string) *uint8 {
 // Restart restarts ICE at the wish of a client that offers, and returns the answer as a fragment. ErrNeedsFresh says that it cannot be
 // done, and that the client has to begin anew.
 func (p *Endpoint) Restart(ctx context.Context) (string, error) {
-	restart := description.Restart{Candidates: p.m.r.candidates()}
+	candidates := p.m.r.candidates()
 	restarted := make(chan description.Restart, 1)
 	err := p.do(ctx, func(dataplane.Instant) error {
 		r, err := p.e.restartOffered()
-		r.Candidates = restart.Candidates
+		r.Candidates, r.TCP = candidates, p.m.r.cfg.TCP
 		restarted <- r
 		return err
 	})

@@ -65,6 +65,7 @@ type Restart struct {
 	Ufrag, Pwd string
 	Mid, Kind  string // of the section that carries the candidates
 	Candidates []netip.AddrPort
+	TCP        bool // the same addresses take ICE-TCP
 }
 
 // Marshal writes the fragment.
@@ -72,7 +73,7 @@ func (r Restart) Marshal() string {
 	m := &sdp.MediaDescription{}
 	a := attributes{m}
 	a.add("mid", r.Mid)
-	a.candidates(r.Candidates)
+	a.candidates(r.Candidates, r.TCP)
 	var b strings.Builder
 	b.WriteString("a=ice-lite\r\na=ice-ufrag:" + r.Ufrag + "\r\na=ice-pwd:" + r.Pwd + "\r\nm=" + r.Kind + " 9 RTP/AVP 0\r\n")
 	for _, attr := range m.Attributes {

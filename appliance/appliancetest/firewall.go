@@ -1,0 +1,73 @@
+package appliancetest
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"meetzone/dataplane/nstest"
+)
+
+// Firewall is a router between the clients and the box. What it lets pass can be changed while meetings go on.
+type Firewall struct {
+	NS       *nstest.NS
+	BoxIface string // towards the box
+}
+
+// Rules of a firewall, for what goes between clients and the box. Each is a body of an nftables chain.
+const (
+	Open              = ""
+	UDPDropped        = "meta l4proto udp drop"
+	UDPRejected       = "meta l4proto udp reject"
+	MediaPortDropped  = "meta l4proto udp drop; tcp dport 8801 drop; tcp sport 8801 drop"
+	MediaPortRejected = "meta l4proto udp reject; tcp dport 8801 reject with tcp reset"
+	Only443           = "tcp dport 443 accept; tcp sport 443 accept; meta l4proto icmp accept; drop"
+	Nothing           = "drop"
+)
+
+// NewBehind makes a box with that many clients, each on a subnet of its own behind one firewall that is open at first.
+func NewBehind(t testing.TB, clients int) (*Lab, *Firewall) {
+	t.Helper()
+	nstest.RequireRoot(t)
+	lab := &Lab{Box: nstest.New(t, "box"), bin: binaries(t)}
+	f := &Firewall{NS: nstest.New(t, "fw")}
+	f.NS.Forward(t)
+	box := netip.MustParseAddr("10.87.0.2")
+	var boxIface string
+	f.BoxIface, boxIface = nstest.Link(t, f.NS, lab.Box, "10.87.0.1/24", box.String()+"/24")
+	lab.Box.Route(t, "default", "10.87.0.1")
+	for i := range clients {
+		c := Client{NS: nstest.New(t, fmt.Sprintf("c%d", i)), Box: box, Addr: netip.AddrFrom4([4]byte{10, 88, byte(i), 2}), BoxIface: boxIface}
+		gateway := netip.AddrFrom4([4]byte{10, 88, byte(i), 1}).String()
+		c.Iface, _ = nstest.Link(t, c.NS, f.NS, c.Addr.String()+"/24", gateway+"/24")
+		c.NS.Route(t, "default", gateway)
+		lab.Clients = append(lab.Clients, c)
+	}
+	return lab, f
+}
+
+// Set replaces the rules: for all clients, or for those that are named by address.
+func (f *Firewall) Set(t testing.TB, rules string, clients ...Client) {
+	t.Helper()
+	match := ""
+	if len(clients) > 0 {
+		set := ""
+		for i, c := range clients {
+			if i > 0 {
+				set += ", "
+			}
+			set += c.Addr.String()
+		}
+		match = fmt.Sprintf("ip saddr != { %s } ip daddr != { %s } accept", set, set)
+	}
+	f.NS.Nft(t, fmt.Sprintf(`
+		table inet firewall {}
+		delete table inet firewall
+		table inet firewall {
+			chain passing {
+				type filter hook forward priority 0; policy accept;
+				%s
+				%s
+			}
+		}`, match, rules))
+}
