@@ -212,6 +212,7 @@ func (d *daemon) openZone() error {
 		Router:     zonectl.OnRouter(d.router),
 		Store:      zonectl.Store{Rooms: rooms, Tokens: tokens},
 		SigningKey: d.identity.zone,
+		Probe:      d.router.Probe,
 		Web:        web.Handler(),
 		Logger:     d.log,
 	})

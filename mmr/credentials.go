@@ -11,7 +11,7 @@ import (
 
 // The ufrag that the box gives a transport tells every worker where the transport lives, without a map that they would have to share: it is
 // one AES block of worker, transport and generation, padded with zeros. Whoever does not hold the router's key can make none that is
-// recognised (the chance is 2^-56), so that what is made up is dropped after one block operation and never reaches another worker.
+// recognised (the chance is 2^-55), so that what is made up is dropped after one block operation and never reaches another worker.
 
 // credentials are what the box expects of checks on one transport. RFC 8445, section 5.3.
 type credentials struct {
@@ -31,7 +31,15 @@ type ufragID struct {
 	worker     uint8
 	transport  uint32
 	generation uint32
+	probe      bool // of no transport: see probe.go
 }
+
+// Behind these three is the kind, and then zeros.
+const (
+	ufragKind     = 9
+	kindTransport = 0
+	kindProbe     = 1
+)
 
 func newCredentials(seal cipher.Block, id ufragID) credentials {
 	var block [aesBlock]byte
@@ -65,7 +73,11 @@ func (o *ufragOpener) open(ufrag []byte) (id ufragID, ok bool) {
 	}
 	b := o.block[:aesBlock]
 	o.seal.Decrypt(b, b)
-	for _, zero := range b[9:] {
+	id.probe = b[ufragKind] == kindProbe
+	if !id.probe && b[ufragKind] != kindTransport {
+		return id, false
+	}
+	for _, zero := range b[ufragKind+1:] {
 		if zero != 0 {
 			return id, false
 		}

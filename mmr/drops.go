@@ -16,11 +16,12 @@ const (
 	DropSRTP                    // does not authenticate, or was seen before
 	DropNoKeys                  // SRTP before DTLS is done
 	DropFull                    // DTLS inbox or number of handshakes exhausted
+	DropProbe                   // a probe that has expired, or one too many
 	NumDrops        int  = iota
 )
 
 var dropNames = [NumDrops]string{
-	"malformed", "unknown_path", "unknown_peer", "unwanted", "integrity", "conflict", "reply", "hand_over", "srtp", "no_keys", "full",
+	"malformed", "unknown_path", "unknown_peer", "unwanted", "integrity", "conflict", "reply", "hand_over", "srtp", "no_keys", "full", "probe",
 }
 
 // String returns the name that the metrics use.

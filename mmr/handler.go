@@ -31,6 +31,7 @@ type handler struct {
 	hot        hotRoute
 	ufrags     ufragOpener
 	checks     checker
+	probes     probeResponder
 	sweepAt    dataplane.Instant
 	stats      RouterStats
 

@@ -69,6 +69,10 @@ func (h *handler) handleSTUN(now dataplane.Instant, d *dataplane.Datagram) {
 		h.drop(DropUnknownPeer)
 		return
 	}
+	if id.probe {
+		h.handleProbe(now, ufrag, id, d)
+		return
+	}
 	if int(id.worker) != h.w.ID() {
 		h.handOver(d, id.worker)
 		return

@@ -90,6 +90,7 @@ type Router struct {
 	cfg        Config
 	log        *slog.Logger
 	identity   *identity
+	started    time.Time
 	seal       cipher.Block // makes and recognises ufrags, see credentials.go
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -110,7 +111,7 @@ func New(cfg Config) (*Router, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("mmr: configuration: %w", err)
 	}
-	r := &Router{cfg: cfg.withDefaults(), meetings: map[*Meeting]struct{}{}}
+	r := &Router{cfg: cfg.withDefaults(), started: time.Now(), meetings: map[*Meeting]struct{}{}}
 	r.log = r.cfg.Logger
 	var err error
 	if r.identity, err = newIdentity(); err != nil {
@@ -222,6 +223,7 @@ type RouterStats struct {
 	Handshakes          uint64
 	HandshakesFailed    uint64
 	Checks              uint64 // authentic STUN checks
+	Probes              uint64 // answered
 	Unsent              uint64 // packets that could not be sealed or had no path
 	Drops               [NumDrops]uint64
 	SlotSwitches        uint64
@@ -235,6 +237,7 @@ func (s *RouterStats) add(o *RouterStats) {
 	s.Handshakes += o.Handshakes
 	s.HandshakesFailed += o.HandshakesFailed
 	s.Checks += o.Checks
+	s.Probes += o.Probes
 	s.Unsent += o.Unsent
 	for i := range s.Drops {
 		s.Drops[i] += o.Drops[i]

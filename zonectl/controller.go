@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"meetzone/mmr"
 	"meetzone/zonectl/internal/geoip"
 	"meetzone/zonectl/wire"
 )
@@ -26,6 +27,8 @@ type Deps struct {
 	// Pepper is a secret of the zone for passcodes; without one it is derived from the signing key, and then a new signing key means
 	// new passcodes for all rooms.
 	Pepper []byte
+	// Probe makes credentials for testing the way to the media; nil: clients cannot test it.
+	Probe  func() mmr.ProbeCredentials
 	Web    http.Handler // the browser client; nil: none
 	Logger *slog.Logger // default slog.Default
 }
@@ -37,6 +40,7 @@ type Controller struct {
 	store   Store
 	key     ed25519.PrivateKey
 	pepper  pepper
+	probe   func() mmr.ProbeCredentials
 	web     http.Handler
 	running atomic.Pointer[Config] // complete
 	drain   atomic.Pointer[string] // reason, nil while the box serves
@@ -97,7 +101,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		ended: map[string]endedMeeting{}}

@@ -34,6 +34,7 @@ func (c *Controller) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+wire.PathStart, c.serveStart)
 	mux.HandleFunc("POST "+wire.PathLookup, c.serveLookup)
+	mux.HandleFunc("GET "+wire.PathZones, c.serveZones)
 	mux.HandleFunc("GET "+wire.PathProbe, c.serveProbe)
 	mux.HandleFunc("POST "+wire.PathRoute, c.serveRoute)
 	mux.HandleFunc("GET "+wire.PathControl, c.serveControl)

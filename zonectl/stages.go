@@ -158,7 +158,28 @@ func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	cfg := c.config()
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Timing-Allow-Origin", "*")
-	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r)})
+	_, draining := c.Draining()
+	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining,
+		Check: c.probeCheck()})
+}
+
+// probeCheck makes credentials with which the client tests the way to the media.
+func (c *Controller) probeCheck() *wire.ProbeCheck {
+	if c.probe == nil {
+		return nil
+	}
+	given := c.probe()
+	check := &wire.ProbeCheck{Ufrag: given.Ufrag, Password: given.Password, Candidates: []string{}}
+	for _, candidate := range given.Candidates {
+		check.Candidates = append(check.Candidates, candidate.String())
+	}
+	return check
+}
+
+// serveZones says what a lookup says of the network. It is no secret of a meeting: whoever can ask is on the network.
+func (c *Controller) serveZones(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	writeJSON(w, http.StatusOK, wire.Zones{Zones: c.named(r), Tunnels: c.config().Tunnels, Client: c.seen(r)})
 }
 
 // serveRoute is stage 3: with one box, the router is this one.

@@ -6,6 +6,7 @@ package wire
 // Paths of the HTTP half.
 const (
 	PathLookup  = "/v1/lookup"   // POST LookupRequest → Lookup
+	PathZones   = "/v1/zones"    // GET → Zones: of a lookup, what is no meeting's secret
 	PathProbe   = "/v1/probe"    // GET → Probe
 	PathRoute   = "/v1/route"    // POST RouteRequest → Route
 	PathControl = "/v1/control"  // GET, WebSocket, subprotocol Subprotocol
@@ -53,13 +54,34 @@ type Zone struct {
 	Controllers []string `json:"controllers"` // base URLs
 }
 
+// Zones is what a lookup says of the zone's network: for testing it before there is a meeting.
+type Zones struct {
+	Zones   []Zone   `json:"zones"` // best first
+	Tunnels []string `json:"tunnels,omitempty"`
+	Client  string   `json:"client"`
+}
+
 // Probe is the answer of the network test (stage 2).
 type Probe struct {
-	Zone       string `json:"zone"`
-	Controller string `json:"controller"`
-	Media      string `json:"media"`  // host:port of UDP and TCP media
-	Client     string `json:"client"` // the address the request came from
+	Zone       string      `json:"zone"`
+	Controller string      `json:"controller"`
+	Media      string      `json:"media"`              // host:port of UDP and TCP media
+	Client     string      `json:"client"`             // the address the request came from
+	Load       int         `json:"load,omitempty"`     // of its best router against its capacity, in percent
+	Draining   bool        `json:"draining,omitempty"` // takes nobody new
+	Check      *ProbeCheck `json:"check,omitempty"`
 }
+
+// ProbeCheck lets a client test whether media would get through: STUN Binding requests with these credentials are answered at the candidates, over UDP,
+// and over TCP with RFC 4571 framing. The answer's attribute ProbeTOSEcho tells with which TOS octet the request arrived.
+type ProbeCheck struct {
+	Ufrag      string   `json:"ufrag"`
+	Password   string   `json:"password"`
+	Candidates []string `json:"candidates"` // address:port
+}
+
+// ProbeTOSEcho is a STUN attribute of four bytes, the TOS octet being the last.
+const ProbeTOSEcho = 0xc0d5
 
 // RouteRequest asks the chosen controller for a router (stage 3).
 type RouteRequest struct {
