@@ -68,8 +68,12 @@ type TransportsChanged struct{ Transports []Transport }
 type SpeakerChanged struct{ Speaker EndpointID }
 
 // Gone says that all transports of the endpoint were lost: consent expired, DTLS closed, or nothing came for too long. The endpoint
-// stays until Close, and comes back to life by an ICE restart or a fresh offer.
-type Gone struct{ Reason string }
+// stays until Close, and comes back to life by an ICE restart or a fresh offer; when it is Final, DTLS has ended, and an ICE restart cannot
+// do that.
+type Gone struct {
+	Reason string
+	Final  bool
+}
 
 // Slot is one receive slot of an endpoint.
 type Slot struct {

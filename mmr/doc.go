@@ -1,7 +1,7 @@
 // Package mmr is the multimedia router: it takes the voice, picture and shared screen of every endpoint of a meeting and sends each
-// endpoint what belongs into its receive slots. It knows endpoints by opaque ids, and no zones, people or messages. It refuses to be
-// offered to (the router is the only offerer), to renegotiate when people come and go, to decode or to mix media, and to answer anything
-// that has not authenticated itself.
+// endpoint what belongs into its receive slots. It knows endpoints by opaque ids, and no zones, people or messages. It refuses to
+// renegotiate when people come and go, to decode or to mix media, and to answer anything that has not authenticated itself. The router makes
+// the offer, but to equipment that makes it itself ([ReadOffer], Endpoint.Accept).
 //
 // The main types: a [Router] belongs to one data plane and holds [Meeting]s; a meeting holds [Endpoint]s, whose owner carries the offer and
 // the answer, says what it wants to see ([View]) and takes its [Event]s. Inside: a transport is one 5-tuple with its ICE, DTLS and SRTP;

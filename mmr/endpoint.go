@@ -135,11 +135,12 @@ func (e *endpoint) transportsChanged(reason string) {
 		return
 	}
 	e.cfg.Notify(TransportsChanged{Transports: e.transportList()})
-	lost, alive := 0, 0
+	lost, alive, final := 0, 0, true
 	for _, t := range e.live() {
 		switch t.state {
 		case TransportLost:
 			lost++
+			final = final && t.dtlsEnded
 		case TransportConnected, TransportChecking:
 			alive++
 		}
@@ -150,7 +151,7 @@ func (e *endpoint) transportsChanged(reason string) {
 	}
 	if lost > 0 && !e.gone {
 		e.gone = true
-		e.cfg.Notify(Gone{Reason: reason})
+		e.cfg.Notify(Gone{Reason: reason, Final: final})
 	}
 }
 

@@ -34,6 +34,7 @@ type MeetingInfo struct {
 	Created      time.Time         `json:"created"`
 	Started      time.Time         `json:"started,omitzero"`
 	Count        int               `json:"count"` // participants
+	Watchers     int               `json:"watchers,omitempty"`
 	Participants []ParticipantInfo `json:"participants,omitempty"`
 }
 
@@ -261,10 +262,10 @@ type describe struct{ reply chan MeetingInfo }
 
 func (d describe) do(m *meeting) {
 	info := MeetingInfo{Number: m.number, Title: m.title, Room: m.room, Locked: m.locked, Passcode: m.lock.passcode != nil, Created: m.created,
-		Started: m.started, Count: len(m.order)}
+		Started: m.started, Count: len(m.order), Watchers: len(m.watchers)}
 	for _, s := range m.order {
 		p := ParticipantInfo{ID: s.participant, Name: s.name, Role: s.role, Client: s.client, Source: s.source, Joined: s.joined,
-			Away: s.channel == nil, Report: s.reports.media, Quality: s.quality()}
+			Away: s.away(), Report: s.reports.media, Quality: s.quality()}
 		for _, t := range s.transports() {
 			p.Transports = append(p.Transports, transportOf(t))
 		}
@@ -361,6 +362,7 @@ type counters struct {
 // Stats counts what there is, and what happened since New.
 type Stats struct {
 	Meetings, Sessions, Channels, Rooms int
+	Watchers                            int    // gear that only watches, not among the sessions
 	Lookups, Refused, Blocked           uint64 // lookups in all; of them the refused, and besides these the ones after too many wrong attempts
 	Started, Joins                      uint64 // meetings and sessions
 	Draining                            bool
@@ -369,7 +371,7 @@ type Stats struct {
 // Stats returns the counters.
 func (c *Controller) Stats() Stats {
 	c.mu.Lock()
-	s := Stats{Meetings: len(c.meetings), Sessions: len(c.sessions), Channels: c.channels, Rooms: len(c.rooms)}
+	s := Stats{Meetings: len(c.meetings), Sessions: len(c.sessions), Watchers: c.watchers, Channels: c.channels, Rooms: len(c.rooms)}
 	c.mu.Unlock()
 	s.Blocked, s.Refused = c.counters.blocked.Load(), c.counters.refused.Load()
 	s.Lookups = c.counters.lookups.Load() // last, so that it is never less than the others together

@@ -46,6 +46,7 @@ type Limits struct {
 	Rooms        int           // permanent ones; default 10000
 	Participants int           // of one meeting; default 300, at most wire.MaxParticipants
 	Sessions     int           // of all meetings; default 1000
+	Watchers     int           // gear that only watches, of all meetings; default 200
 	VideoSlots   int           // of one participant; default 25. Set NoVideo for none
 	NoVideo      bool          // nobody receives video
 	Chat         int           // texts that newcomers see; default 100
@@ -97,6 +98,7 @@ func (c Config) withDefaults() Config {
 	or(&c.Limits.Rooms, 10_000)
 	or(&c.Limits.Participants, 300)
 	or(&c.Limits.Sessions, 1000)
+	or(&c.Limits.Watchers, 200)
 	or(&c.Limits.VideoSlots, wire.MaxVideoSlots)
 	if c.Limits.NoVideo {
 		c.Limits.VideoSlots = 0
@@ -138,6 +140,7 @@ func (c Config) Validate() error {
 	between("rooms", c.Limits.Rooms, 1, 100_000)
 	between("participants", c.Limits.Participants, 2, wire.MaxParticipants)
 	between("sessions", c.Limits.Sessions, 2, 100_000)
+	between("watchers", c.Limits.Watchers, 1, 100_000)
 	between("video slots", c.Limits.VideoSlots, 0, wire.MaxVideoSlots)
 	between("chat", c.Limits.Chat, 1, 1000)
 	between("starts", c.Limits.Starts, 1, 1_000_000)

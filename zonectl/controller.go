@@ -65,7 +65,9 @@ type Controller struct {
 	meetings map[string]*meeting // those that run, by number
 	rooms    map[string]Room
 	tokens   map[string]APIToken
-	sessions map[string]*meeting // where a session is, by session id
+	sessions map[string]*meeting // where a participant's session is, by session id
+	gear     map[string]*session // that of WHIP and WHEP, by session id
+	watchers int                 // of gear
 	ended    map[string]endedMeeting
 	changing sync.Mutex // held through a change of the store, taken before mu
 }
@@ -104,7 +106,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
-		ended: map[string]endedMeeting{}}
+		gear: map[string]*session{}, ended: map[string]endedMeeting{}}
 	c.running.Store(&cfg)
 	c.geoip.Store(geoip.Open(cfg.GeoIP))
 	for number, room := range deps.Store.Rooms.All() {
@@ -315,6 +317,13 @@ func (c *Controller) open(number string) (*meeting, error) {
 	return c.startLocked(spec{number: number, title: room.Title, room: true, lock: lock{room.Passcode, room.HostKey}})
 }
 
+// inProgress returns the meeting of a number, nil when none runs.
+func (c *Controller) inProgress(number string) *meeting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.meetings[number]
+}
+
 // meetingEnded takes a meeting out of the table.
 func (c *Controller) meetingEnded(m *meeting) {
 	c.mu.Lock()
@@ -338,22 +347,34 @@ func (c *Controller) forgetEnded() {
 	}
 }
 
-// takeSession notes where a session is, unless there are too many.
-func (c *Controller) takeSession(id string, m *meeting) bool {
+// takeSession notes where a session is, unless there are too many. Watchers have a limit of their own.
+func (c *Controller) takeSession(s *session, m *meeting) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.sessions) >= c.config().Limits.Sessions {
+	limits := c.config().Limits
+	switch watches := s.gear != nil && !s.gear.publishes; {
+	case watches && c.watchers >= limits.Watchers, !watches && len(c.sessions) >= limits.Sessions:
 		return false
+	case watches:
+		c.watchers++
+	default:
+		c.sessions[s.id] = m
+		c.counters.joins.Add(1)
 	}
-	c.sessions[id] = m
-	c.counters.joins.Add(1)
+	if s.gear != nil {
+		c.gear[s.id] = s
+	}
 	return true
 }
 
 func (c *Controller) giveSession(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s := c.gear[id]; s != nil && !s.gear.publishes {
+		c.watchers--
+	}
 	delete(c.sessions, id)
+	delete(c.gear, id)
 }
 
 func (c *Controller) meetingOf(session string) *meeting {

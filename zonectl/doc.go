@@ -7,6 +7,8 @@
 //     meetings, and the calls that administration makes.
 //   - meeting is one meeting that runs: participants, roles, lock, chat, the content slot, and the numbered log of what changed.
 //   - session is one participant's connection to a meeting. It outlives the WebSocket: whoever loses it may resume.
+//   - gear is what a session has in place of a WebSocket when it speaks WHIP or WHEP (whip.go): a publisher among the participants, or a
+//     watcher that nobody sees.
 //   - outbox is what waits to be written to a WebSocket, bounded; what is only of interest in its latest form replaces itself.
 //   - monitor judges everybody's media every few seconds (package quality), from what the router counts and what clients report.
 //   - guesses counts wrong attempts, per source and per meeting, bounded.

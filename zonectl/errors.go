@@ -25,6 +25,8 @@ var (
 	errNoHost   = &wire.Error{Code: wire.CodeRole, Text: "A host's token needs the host key.", Advice: "Send the host key, or join as a participant."}
 	errNoHostOK = &wire.Error{Code: wire.CodeRole, Text: "This needs a host.", Advice: "Ask a host, or become one with the host key."}
 
+	errNobodyThere = &wire.Error{Code: wire.CodeEnded, Text: "Nobody is in the meeting at present.", Advice: "Try again when it has begun.", Retry: 10}
+
 	// Tokens, sessions, messages.
 	errToken      = &wire.Error{Code: wire.CodeToken, Text: "The permission to join has expired or is not for this zone.", Advice: "Join again."}
 	errSession    = &wire.Error{Code: wire.CodeSession, Text: "The session has expired.", Advice: "Join again."}

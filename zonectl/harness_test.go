@@ -107,6 +107,30 @@ type fakeEndpoint struct {
 	views   []mmr.View
 	broken  bool // needs a fresh offer
 	stats   mmr.EndpointStats
+	accepts int
+	starts  int // ICE restarts
+}
+
+func (e *fakeEndpoint) Accept(_ context.Context, o *mmr.ClientOffer) (string, error) {
+	e.m.r.mu.Lock()
+	defer e.m.r.mu.Unlock()
+	e.accepts++
+	return "v=0 accepted", nil
+}
+
+func (e *fakeEndpoint) Restart(context.Context) (string, error) {
+	e.m.r.mu.Lock()
+	defer e.m.r.mu.Unlock()
+	if e.broken {
+		return "", mmr.ErrNeedsFresh
+	}
+	e.starts++
+	return fmt.Sprintf("a=ice-ufrag:u%d\r\n", e.starts), nil
+}
+
+// connect tells the endpoint's owner that its media travel, or not.
+func (e *fakeEndpoint) connect(state mmr.TransportState) {
+	e.cfg.Notify(mmr.TransportsChanged{Transports: []mmr.Transport{{Medium: mmr.Audio, State: state}}})
 }
 
 func (e *fakeEndpoint) Offer(_ context.Context, fresh bool) (string, error) {

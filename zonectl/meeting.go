@@ -2,7 +2,6 @@ package zonectl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -24,11 +23,13 @@ type meeting struct {
 	lock    lock
 	created time.Time
 
-	inbox   chan command
-	spoke   chan struct{} // has a value when speaker has changed
-	speaker atomic.Pointer[mmr.EndpointID]
-	public  atomic.Pointer[wire.Meeting] // what lookups tell
-	done    chan struct{}                // closed when the meeting has ended
+	inbox chan command
+	spoke chan struct{} // has a value when speaker has changed
+	// gearMoved has a value when the transports of some gear have changed.
+	gearMoved chan struct{}
+	speaker   atomic.Pointer[mmr.EndpointID]
+	public    atomic.Pointer[wire.Meeting] // what lookups tell
+	done      chan struct{}                // closed when the meeting has ended
 
 	// ---- owned by runMeeting
 	title    string
@@ -39,6 +40,7 @@ type meeting struct {
 	sessions map[string]*session // by session id
 	people   map[string]*session // by participant id
 	order    []*session          // in the order of joining
+	watchers map[string]*session // gear that only watches, by session id; in none of the above
 	roster   roster
 	recent   []*session // those who have spoken, latest first
 	sharing  *session
@@ -59,8 +61,9 @@ type spec struct {
 // newMeeting makes a meeting; runMeeting brings it to life.
 func newMeeting(c *Controller, s spec) *meeting {
 	m := &meeting{c: c, log: c.log.With("meeting", s.number), number: s.number, room: s.room, lock: s.lock, created: time.Now(),
-		inbox: make(chan command, 64), spoke: make(chan struct{}, 1), done: make(chan struct{}),
-		title: s.title, locked: s.locked, sessions: map[string]*session{}, people: map[string]*session{}, revoked: map[string]time.Time{}}
+		inbox: make(chan command, 64), spoke: make(chan struct{}, 1), gearMoved: make(chan struct{}, 1), done: make(chan struct{}),
+		title: s.title, locked: s.locked, sessions: map[string]*session{}, people: map[string]*session{}, watchers: map[string]*session{},
+		revoked: map[string]time.Time{}}
 	m.roster.chatLimit = c.config().Limits.Chat
 	m.publish()
 	return m
@@ -82,6 +85,8 @@ func (m *meeting) runMeeting() {
 			c.do(m)
 		case <-m.spoke:
 			m.speakerChanged()
+		case <-m.gearMoved:
+			m.lookAtGear()
 		case <-m.empty.C:
 			if len(m.sessions) == 0 {
 				m.end(errEnded)
@@ -168,16 +173,11 @@ func (j join) do(m *meeting) {
 // admit makes a session of somebody who has a token, in this order: is the token good, is there room, is there media.
 func (m *meeting) admit(j join) (*session, error) {
 	limits := m.c.config().Limits
-	switch {
-	case m.isRevoked(j.claims):
-		return nil, errRemoved
-	case m.locked && j.claims.Role != wire.RoleHost:
-		return nil, errLocked
-	case len(m.sessions) >= limits.Participants:
-		return nil, errFull
-	}
-	if err := m.openMedia(limits); err != nil {
+	if err := m.bars(j.claims); err != nil {
 		return nil, err
+	}
+	if len(m.sessions) >= limits.Participants {
+		return nil, errFull
 	}
 	s := &session{id: newSecret(), participant: newParticipantID(), name: j.hello.Name, client: j.hello.Client, source: j.channel.remote,
 		claims: j.claims, joined: time.Now(), role: j.claims.Role, send: sendList(j.claims.Role, j.hello.Send),
@@ -186,20 +186,13 @@ func (m *meeting) admit(j join) (*session, error) {
 		s.name = "Guest"
 	}
 	s.wishes = make([]wire.View, s.videoSlots)
-	if !m.c.takeSession(s.id, m) {
-		return nil, errBusy
+	if err := m.equip(s, mmr.EndpointConfig{Send: s.send, VideoSlots: s.videoSlots}); err != nil {
+		return nil, err
 	}
-	endpoint, err := m.media.Join(mmr.EndpointConfig{ID: mmr.EndpointID(s.participant), Send: s.send, VideoSlots: s.videoSlots,
-		Notify: func(e mmr.Event) { m.notify(s, e) }})
-	if err != nil {
-		m.c.giveSession(s.id)
-		if errors.Is(err, mmr.ErrFull) {
-			return nil, fmt.Errorf("%w: %w", errBusy, err)
-		}
-		return nil, fmt.Errorf("%w: %w", errMedia, err)
-	}
-	s.endpoint = endpoint
-	m.enter(s, j)
+	s.channel = j.channel
+	m.enter(s)
+	s.attach(j.channel.out, append([][]byte{m.welcome(s, j.version, false)}, m.roster.snapshot(m.entries(), 0, m.encode)...)...)
+	m.direct()
 	return s, nil
 }
 
@@ -208,7 +201,7 @@ func (m *meeting) openMedia(limits Limits) error {
 	if m.media != nil {
 		return nil
 	}
-	media, err := m.c.router.Open(mmr.MeetingConfig{MaxEndpoints: limits.Participants})
+	media, err := m.c.router.Open(mmr.MeetingConfig{MaxEndpoints: limits.Participants + limits.Watchers})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBusy, err)
 	}
@@ -216,19 +209,16 @@ func (m *meeting) openMedia(limits Limits) error {
 	return nil
 }
 
-// enter puts the session into the meeting: it is told what there is, the others that it came.
-func (m *meeting) enter(s *session, j join) {
+// enter puts the session into the meeting: the others are told that it came.
+func (m *meeting) enter(s *session) {
 	if m.started.IsZero() {
 		m.started = time.Now()
 	}
-	s.channel = j.channel
 	m.sessions[s.id], m.people[s.participant] = s, s
 	m.order = append(m.order, s)
 	m.empty.Stop()
 	m.publish()
 	m.tellEntry(s)
-	s.attach(j.channel.out, append([][]byte{m.welcome(s, j.version, false)}, m.roster.snapshot(m.entries(), 0, m.encode)...)...)
-	m.direct()
 }
 
 // welcome encodes the answer to a hello, and changes the secret for the next one.
@@ -248,7 +238,7 @@ type resume struct {
 
 func (r resume) do(m *meeting) {
 	s := m.sessions[r.from.Session]
-	if s == nil || !s.knows(r.from.Secret) {
+	if s == nil || s.gear != nil || !s.knows(r.from.Secret) {
 		r.reply <- admitted{err: errSession}
 		return
 	}
@@ -379,7 +369,10 @@ func (m *meeting) leave(s *session, why *wire.Error) {
 func (m *meeting) end(why *wire.Error) {
 	m.ended = why
 	for len(m.order) > 0 {
-		m.leave(m.order[0], why)
+		m.dismiss(m.order[0], why)
+	}
+	for _, s := range m.watchers {
+		m.dismiss(s, why)
 	}
 }
 
@@ -441,6 +434,9 @@ func (m *meeting) revoke(claims wire.Claims) {
 // notify takes an event of the session's endpoint on a worker's thread.
 func (m *meeting) notify(s *session, e mmr.Event) {
 	s.notify(e)
+	if s.gear != nil {
+		m.notifyGear(s, e)
+	}
 	if speaker, ok := e.(mmr.SpeakerChanged); ok {
 		if before := m.speaker.Swap(&speaker.Speaker); before == nil || *before != speaker.Speaker {
 			select {

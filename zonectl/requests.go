@@ -257,7 +257,7 @@ func hostRemove(m *meeting, host *session, h wire.HostRemove) error {
 	}
 	m.revoke(s.claims)
 	m.log.Info("removed", "participant", s.participant, "by", host.participant)
-	m.leave(s, errRemoved)
+	m.dismiss(s, errRemoved)
 	return nil
 }
 

@@ -26,6 +26,9 @@ type RouterEndpoint interface {
 	// Offer describes the router's side: an ICE restart of the present transports, or fresh ones for a new PeerConnection.
 	Offer(ctx context.Context, fresh bool) (sdp string, err error)
 	Answer(ctx context.Context, sdp string) error
+	// Accept answers the offer of a client that offers itself; Restart restarts its ICE and returns a fragment.
+	Accept(context.Context, *mmr.ClientOffer) (sdp string, err error)
+	Restart(context.Context) (fragment string, err error)
 	SetViews([]mmr.View) error
 	// SetMuted makes the router drop what comes of a medium.
 	SetMuted(mmr.Medium, bool) error

@@ -38,6 +38,7 @@ func (c *Controller) Handler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathProbe, c.serveProbe)
 	mux.HandleFunc("POST "+wire.PathRoute, c.serveRoute)
 	mux.HandleFunc("GET "+wire.PathControl, c.serveControl)
+	c.handleGear(mux)
 	c.handleAPI(mux)
 	mux.HandleFunc("/v1/", serveUnknown)
 	mux.HandleFunc("/api/", serveUnknown)

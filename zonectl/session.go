@@ -25,6 +25,7 @@ type session struct {
 	send        [mmr.NumMedia]bool
 	videoSlots  int
 	endpoint    RouterEndpoint
+	gear        *gear // in place of a channel; nil for people
 
 	// What follows belongs to runMeeting.
 	role      wire.Role
@@ -179,8 +180,11 @@ func (s *session) sends(m mmr.Medium) bool { return s.send[m] && !s.selfMuted[m]
 // entry is what the others know of the session.
 func (s *session) entry() wire.Participant {
 	return wire.Participant{ID: s.participant, Name: s.name, Role: s.role, Audio: s.sends(mmr.Audio), Video: s.sends(mmr.Video),
-		Sharing: s.sharing, Away: s.channel == nil}
+		Sharing: s.sharing, Away: s.away()}
 }
+
+// away says whether the session waits for its client to come back.
+func (s *session) away() bool { return s.channel == nil && s.gear == nil }
 
 // sendList is what the client said it may send, as far as its role permits.
 func sendList(role wire.Role, list []wire.Medium) (send [mmr.NumMedia]bool) {

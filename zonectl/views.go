@@ -55,6 +55,9 @@ func (m *meeting) direct() {
 	for _, s := range m.order {
 		s.show(m.viewsOf(s, list))
 	}
+	for _, s := range m.watchers {
+		s.show(m.viewsOf(s, list))
+	}
 }
 
 func (m *meeting) directOne(s *session) { s.show(m.viewsOf(s, m.candidates())) }

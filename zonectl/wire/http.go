@@ -12,6 +12,8 @@ const (
 	PathControl = "/v1/control"  // GET, WebSocket, subprotocol Subprotocol
 	PathStart   = "/v1/meetings" // POST StartRequest → Started: anyone on the network, where the policy permits it
 	PathAPI     = "/api/v1"      // for integrators, bearer token
+	PathWHIP    = "/whip/"       // + meeting number: POST, RFC 9725
+	PathWHEP    = "/whep/"       // + meeting number: POST, draft-ietf-wish-whep
 	PathJoin    = "/j/"          // + meeting number: the web client
 )
 
