@@ -64,6 +64,13 @@ func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error { z.drain = d
 
 func (z *cliZone) Power(_ context.Context, p adminapi.Power) error { z.power = p; return nil }
 
+func (z *cliZone) Marks() (adminapi.Marks, error) {
+	return adminapi.Marks{Profile: "rfc4594", OwnHost: true, Wanted: true, Differs: []string{"chain audio was altered"}, Drifted: 1,
+		Classes:    []adminapi.MarkedClass{{Class: "audio", Point: adminapi.CodePoint{Decimal: 46, Name: "EF", TOS: "0xb8"}, Priority: 6, SentDatagrams: 12}},
+		Interfaces: []adminapi.MarkedInterface{{Name: "eth0", Sent: map[string]adminapi.Traffic{"audio": {Packets: 7, Bytes: 900}}}},
+		Events:     []adminapi.MarkEvent{{Time: time.Now(), Object: "chain audio was altered", Error: "no"}}}, nil
+}
+
 func (z *cliZone) Describe() adminapi.Status {
 	return adminapi.Status{Version: "1.0", Zone: "Meetzone", Fingerprint: "AA:BB", Drain: &z.drain,
 		Alarms: []adminapi.Alarm{{Code: "store-full", Text: "The disk is full.", Since: time.Now()}}}
@@ -103,7 +110,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Drainer: c.zone, Machine: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +255,12 @@ func TestStatusAndDrain(t *testing.T) {
 	if err := json.Unmarshal([]byte(c.want(0, words("status --json"))), &s); err != nil || s.Drain.On || len(s.Parts) != 1 || s.Parts[0].Facts[1].Agrees {
 		t.Errorf("%+v, %v", s, err)
 	}
+}
+
+func TestDSCPStatus(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("dscp status"), "rfc4594", "46 EF (ToS 0xb8)", "DIFFERS: chain audio was altered", "eth0", "7 packets, 900 bytes", "NOT HEALED: no")
+	c.want(0, words("dscp status --json"), `"tos": "0xb8"`, `"drifted": 1`)
 }
 
 func TestPowerCommands(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 
 	"meetzone/appliance/config"
 	"meetzone/dataplane"
-	"meetzone/dscp"
 	"meetzone/zonectl"
 )
 
@@ -121,34 +120,6 @@ func planeConfig(doc config.Document) (dataplane.Config, error) {
 		cfg.Listen = append(cfg.Listen, addr)
 	}
 	return cfg, nil
-}
-
-// ---- marks
-
-type marksPart struct{ d *daemon }
-
-func (marksPart) Name() string { return "dscp" }
-
-func (marksPart) Check(doc config.Document) error {
-	_, err := doc.DSCP.Policy()
-	return err
-}
-
-func (p marksPart) Apply(_ context.Context, doc config.Document) (config.Actual, error) {
-	profile, err := doc.DSCP.Policy()
-	if err != nil {
-		return nil, err
-	}
-	points := profile.Points()
-	p.d.plane.SetMarks(points)
-	if err := p.d.https.setMark(points[dscp.Signalling]); err != nil {
-		return nil, err
-	}
-	facts := config.Actual{{Key: "dscp.profile", Wanted: doc.DSCP.Profile, Actual: profile.Name}}
-	for class, point := range points {
-		facts = append(facts, config.Fact{Key: "dscp." + dscp.Class(class).String(), Wanted: point.String(), Actual: point.String()})
-	}
-	return facts, nil
 }
 
 // ---- certificate

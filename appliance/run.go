@@ -22,6 +22,7 @@ import (
 	"meetzone/appliance/helper"
 	"meetzone/dataplane"
 	"meetzone/dscp"
+	"meetzone/dscp/enforce"
 	"meetzone/mmr"
 	"meetzone/storage"
 	"meetzone/zonectl"
@@ -92,6 +93,7 @@ type daemon struct {
 	router    *mmr.Router
 	zone      *zonectl.Controller
 	tls       *certificates
+	enforcer  *enforce.Enforcer
 	https     *markedListener
 	adminAPI  *admin.Server
 	revisions *admin.Revisions
@@ -113,6 +115,7 @@ func run(ctx context.Context, f runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.closeStore()) }()
 	defer func() { err = errors.Join(err, ended(d.https.Close())) }() // for the ways out on which the controller does not serve yet
+	defer func() { err = errors.Join(err, d.enforcer.Close()) }()
 	planeLife, endPlane := context.WithCancel(context.Background())
 	planeEnded := make(chan struct{})
 	var planeErr error // set before planeEnded is closed
@@ -156,6 +159,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.openMedia(); err != nil {
+		return err
+	}
+	if d.enforcer, err = enforce.New(enforce.Config{OwnHost: d.flags.ownHost, Logger: d.log}); err != nil {
 		return err
 	}
 	if d.https, err = listenMarked(ctx, d.document.Box.Listen.HTTPS, dscp.Signalling); err != nil {
@@ -227,7 +233,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Drainer: zoneDrainer{d.zone}, Machine: d, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }
@@ -251,6 +257,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return ended(d.zone.Serve(d.tls.listen(d.https))) })
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
+	parts.Go(func() error { return d.enforcer.Run(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
 	parts.Go(func() error {
@@ -329,6 +336,9 @@ func (d *daemon) closeOpened() error {
 	}
 	if d.https != nil {
 		errs = append(errs, ended(d.https.Close()))
+	}
+	if d.enforcer != nil {
+		errs = append(errs, d.enforcer.Close())
 	}
 	if d.router != nil {
 		errs = append(errs, d.router.Close())

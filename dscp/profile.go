@@ -109,12 +109,26 @@ func (p Profile) Warnings() []string {
 				Class(c), m.CodePoint))
 		}
 	}
+	out = append(out, p.orderWarnings()...)
 	media := []Class{Audio, Video, Content}
 	for i, a := range media {
 		for _, b := range media[i+1:] {
 			if p.Marks[a].CodePoint == p.Marks[b].CodePoint {
 				out = append(out, fmt.Sprintf("%s and %s share %s: the network cannot tell them apart", a, b, p.Marks[a].CodePoint))
 			}
+		}
+	}
+	return out
+}
+
+// orderWarnings names what is unwise about 802.1p priorities and bands.
+func (p Profile) orderWarnings() (out []string) {
+	for c, m := range p.Marks {
+		if m.Priority == 7 {
+			out = append(out, fmt.Sprintf("%s has the 802.1p priority 7: switches keep it for their own control traffic (IEEE 802.1Q, annex I)", Class(c)))
+		}
+		if Class(c) != Audio && m.Band < p.Marks[Audio].Band {
+			out = append(out, fmt.Sprintf("%s is in band %d and served before audio in band %d: speech suffers first when the link is full", Class(c), m.Band, p.Marks[Audio].Band))
 		}
 	}
 	return out

@@ -60,6 +60,7 @@ type ServerConfig struct {
 	Places    Places
 	Drainer   Drainer
 	Machine   Machine
+	Marks     Marks
 	Host      Host
 	Started   time.Time    // of the process; default now
 	Logger    *slog.Logger // default slog.Default
@@ -69,7 +70,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -146,6 +147,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
 		"PUT " + adminapi.PathDrain:              s.drain,
 		"POST " + adminapi.PathPower:             s.power,
+		"GET " + adminapi.PathMarks:              s.showMarks,
 		"GET " + adminapi.PathZones:              s.listZones,
 	} {
 		mux.Handle(pattern, s.answer(h))

@@ -59,6 +59,8 @@ func (z *zone) End(_ context.Context, number string) error {
 
 func (z *zone) Power(_ context.Context, p adminapi.Power) error { z.powered = p; return nil }
 
+func (z *zone) Marks() (adminapi.Marks, error) { return adminapi.Marks{Profile: "rfc4594"}, nil }
+
 func (z *zone) Zones(client netip.Addr) []adminapi.Zone {
 	return []adminapi.Zone{{ID: "own", Reason: "for " + client.String()}}
 }
@@ -75,7 +77,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Drainer: z, Machine: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,6 +132,11 @@ func (c *Client) Drain(ctx context.Context, drain Drain) error {
 	return err
 }
 
+// Marks returns what is marked and enforced.
+func (c *Client) Marks(ctx context.Context) (Marks, error) {
+	return call[Marks](ctx, c, http.MethodGet, PathMarks, nil)
+}
+
 // call makes one request. An answer without body leaves the result zero.
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (result T, err error) {
 	var content io.Reader

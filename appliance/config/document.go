@@ -85,6 +85,7 @@ type Box struct {
 	Workers        int      `yaml:"workers" help:"threads that carry media; 0: one for each processor"`
 	ReceiveBuffer  Size     `yaml:"receive_buffer" help:"kernel buffer of each worker's socket"`
 	LogLevel       string   `yaml:"log_level" help:"debug, info, warn or error"`
+	Links          []Link   `yaml:"links" help:"interfaces whose queues are the box's; needs --own-host"`
 }
 
 // Listen is where the box listens.
@@ -93,23 +94,6 @@ type Listen struct {
 	Media   []string `yaml:"media" help:"UDP and TCP media"`
 	Metrics string   `yaml:"metrics" help:"metrics and health; empty: none"`
 	Admin   string   `yaml:"admin" help:"socket of the admin API"`
-}
-
-// DSCP is the marking policy.
-type DSCP struct {
-	Profile string    `yaml:"profile" help:"rfc4594, webex, zoom, off or custom"`
-	Custom  ClassMark `yaml:"custom" help:"code points of the profile custom; empty: as rfc4594. A number from 0 to 63 or a name such as EF"`
-}
-
-// ClassMark is a code point for each class, as people write it.
-type ClassMark struct {
-	Signalling string `yaml:"signalling" help:"control channel, HTTPS, connectivity checks"`
-	Audio      string `yaml:"audio" help:"voices"`
-	Video      string `yaml:"video" help:"faces"`
-	Content    string `yaml:"content" help:"shared screens"`
-	Cluster    string `yaml:"cluster" help:"between boxes of the zone"`
-	Management string `yaml:"management" help:"metrics and administration"`
-	Bulk       string `yaml:"bulk" help:"updates and backups"`
 }
 
 // Certificate names a certificate; the key itself is no part of the document.
@@ -143,7 +127,7 @@ func Default() Document {
 			ReceiveBuffer: 8 << 20,
 			LogLevel:      "info",
 		},
-		DSCP:        DSCP{Profile: dscp.ProfileRFC4594},
+		DSCP:        DSCP{Profile: dscp.ProfileRFC4594, Enforce: true},
 		GeoIP:       GeoIP{StaleAfter: Duration(60 * 24 * time.Hour)},
 		Certificate: Certificate{Name: SelfSigned},
 		Metrics:     Metrics{Enabled: true},
@@ -174,41 +158,5 @@ func unshare(v reflect.Value) {
 		for i := range v.Len() {
 			unshare(v.Index(i))
 		}
-	}
-}
-
-// Points returns what is set of the custom profile, by class.
-func (d DSCP) Points() (map[dscp.Class]dscp.CodePoint, error) {
-	points := map[dscp.Class]dscp.CodePoint{}
-	for class, text := range d.Custom.byClass() {
-		if text == "" {
-			continue
-		}
-		point, err := dscp.ParseCodePoint(text)
-		if err != nil {
-			return nil, err
-		}
-		points[dscp.Class(class)] = point
-	}
-	return points, nil
-}
-
-// Policy returns the marking policy that the section asks for.
-func (d DSCP) Policy() (dscp.Profile, error) {
-	p, err := dscp.ShippedProfile(d.Profile)
-	if err != nil || d.Profile != dscp.ProfileCustom {
-		return p, err
-	}
-	points, err := d.Points()
-	if err != nil {
-		return p, err
-	}
-	return p.With(points)
-}
-
-func (m ClassMark) byClass() [dscp.NumClasses]string {
-	return [dscp.NumClasses]string{
-		dscp.Signalling: m.Signalling, dscp.Audio: m.Audio, dscp.Video: m.Video, dscp.Content: m.Content,
-		dscp.Cluster: m.Cluster, dscp.Management: m.Management, dscp.Bulk: m.Bulk,
 	}
 }

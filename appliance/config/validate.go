@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"meetzone/dscp"
 )
 
 // Validate names everything that is wrong with the document. The error is Problems.
@@ -38,6 +36,9 @@ func (d Document) Warnings() []string {
 	}
 	if policy, err := d.DSCP.Policy(); err == nil {
 		out = append(out, policy.Warnings()...)
+	}
+	if n := len(d.DSCP.Exceptions); n > 0 && !d.DSCP.Enforce {
+		out = append(out, "dscp.exceptions has no effect while dscp.enforce is false: the kernel applies them")
 	}
 	return out
 }
@@ -120,6 +121,7 @@ func (b Box) check(c *checker) {
 	c.between("box.workers", b.Workers, 0, 256)
 	c.that(b.ReceiveBuffer >= 64<<10 && b.ReceiveBuffer <= 1<<30, "box.receive_buffer", "the buffer must be between 64KiB and 1GiB")
 	c.oneOf("box.log_level", b.LogLevel, "debug", "info", "warn", "error")
+	b.checkLinks(c)
 }
 
 func (l Listen) check(c *checker) {
@@ -220,15 +222,4 @@ func isHostName(s string) bool {
 	}
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	return strings.Trim(last, "0123456789") != "" // or it would be read as an address
-}
-
-func (d DSCP) check(c *checker) {
-	c.oneOf("dscp.profile", d.Profile, dscp.ProfileNames...)
-	for class, text := range d.Custom.byClass() {
-		if text == "" {
-			continue
-		}
-		_, err := dscp.ParseCodePoint(text)
-		c.that(err == nil, "dscp.custom."+dscp.Class(class).String(), "%q is no code point: use 0 to 63 or a name such as EF, AF41 or CS3", text)
-	}
 }

@@ -85,7 +85,7 @@ func TestNetnsDrift(t *testing.T) {
 		ns.Run(t, "nft", c.change())
 		took := until(t, time.Second, c.name+": the table is as wanted again", func() bool {
 			a := e.Observe()
-			return a.Table && len(a.Events) > seen
+			return a.Agrees() && len(a.Events) > seen
 		})
 		var objects []string
 		for _, event := range e.Observe().Events[seen:] {

@@ -54,27 +54,30 @@ const maxEvents = 256
 // Actual is what the kernel has, beside what was wanted.
 type Actual struct {
 	Enforced bool     // the host is ours and something is wanted
-	Table    bool     // our table is there and as wanted
 	Missing  []string // what differs, by object
 	Counters Counters
 	Events   []Event // newest last
 	Drifted  uint64  // all events, also those that are forgotten
 }
 
+// Agrees says that the kernel is as wanted.
+func (a Actual) Agrees() bool { return len(a.Missing) == 0 }
+
 // New returns an Enforcer that has touched nothing yet.
 func New(cfg Config) (*Enforcer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	t, err := openTables()
-	if err != nil {
+	e := &Enforcer{cfg: cfg, carried: newCounters(), notice: make(chan struct{}, 1)}
+	if !cfg.OwnHost {
+		return e, nil
+	}
+	var err error
+	if e.tables, err = openTables(); err != nil {
 		return nil, fmt.Errorf("nf_tables: %w", err)
 	}
-	e := &Enforcer{cfg: cfg, tables: t, carried: newCounters(), notice: make(chan struct{}, 1)}
-	if cfg.OwnHost {
-		if err := e.listen(); err != nil {
-			return nil, errors.Join(err, e.Close())
-		}
+	if err := e.listen(); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
@@ -144,7 +147,6 @@ func (e *Enforcer) observeLocked() Actual {
 	} else {
 		a.Missing = difference(e.table, have)
 	}
-	a.Table = len(a.Missing) == 0
 	a.Counters = e.carried.plus(e.tables.counters())
 	return a
 }
@@ -153,6 +155,9 @@ func (e *Enforcer) observeLocked() Actual {
 func (e *Enforcer) Close() error {
 	for _, s := range e.listeners {
 		s.Close()
+	}
+	if e.tables.conn == nil {
+		return nil
 	}
 	return e.tables.conn.CloseLasting()
 }

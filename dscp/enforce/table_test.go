@@ -52,7 +52,7 @@ func TestNetnsTableAgrees(t *testing.T) {
 	start := time.Now()
 	a := apply(t, e, w)
 	t.Logf("applied in %v\n%s", time.Since(start), ns.Run(t, "nft", "list", "table", "inet", Table))
-	if !a.Table {
+	if !a.Agrees() {
 		t.Fatalf("differs: %q", a.Missing)
 	}
 	changed, err := e.agreeLocked()
