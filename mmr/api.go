@@ -146,6 +146,8 @@ type Estimate struct {
 	Loss      float64 // share of packets, as reported of late
 	Numbered  bool    // the endpoint gives transport-wide feedback; else its reports and REMB have to do
 	Probes    uint64  // bursts that looked for more
+	Waiting   int     // packets that wait for their turn
+	Abandoned uint64  // packets that were left out because they had waited too long
 }
 
 // EndpointStats is what Stats returns.

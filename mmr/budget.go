@@ -18,6 +18,10 @@ type budget struct {
 	spent     [dscp.NumClasses]uint64 // bytes of IP packets
 	estimator *bwe.Estimator
 	numbered  bool // something was
+	pacer     bwe.Pacer
+	queues    [2]backlog // content, pictures
+	listed    bool       // in shard.pacing
+	abandoned uint64     // packets that waited too long
 }
 
 func newBudget() budget { return budget{estimator: bwe.New(bwe.Config{})} }
@@ -30,13 +34,11 @@ func (b *budget) available() uint64 {
 	return uint64(b.estimator.Target())
 }
 
-// admit tells whether a packet of the size may be sent now. One that is refused is left out for good.
-func (b *budget) admit(now dataplane.Instant, class dscp.Class, size int) bool { return true }
-
 // number accounts a packet and gives it its transport-wide number.
 func (b *budget) number(now dataplane.Instant, path uint8, class dscp.Class, size int) uint16 {
 	b.spent[class] += uint64(size)
 	b.numbered = true
+	b.pacer.Spend(bwe.Time(now), size)
 	return b.estimator.Send(bwe.Time(now), path, size)
 }
 
@@ -50,6 +52,7 @@ func (b *budget) spend(now dataplane.Instant, class dscp.Class, size int) {
 func (b *budget) spendOther(class dscp.Class, size int) {
 	b.spent[class] += uint64(size)
 	b.estimator.SendOther(size)
+	b.pacer.SpendOther(size)
 }
 
 // pathReady says that a transport is connected, again or for the first time.
@@ -58,6 +61,7 @@ func (b *budget) pathReady(path uint8) { b.estimator.Restart(path) }
 // reported takes transport-wide feedback that came over a transport. What is malformed says nothing.
 func (b *budget) reported(now dataplane.Instant, path uint8, body []byte) {
 	_ = b.estimator.Feedback(bwe.Time(now), path, body)
+	b.pacer.SetRate(bwe.Time(now), b.paceRate())
 }
 
 // limit takes what the receiver says that it can take (REMB).
@@ -71,7 +75,8 @@ func (b *budget) received(now dataplane.Instant, expected, missing int) {
 // estimate is what the owner of the endpoint is told.
 func (b *budget) estimate() Estimate {
 	s := b.estimator.Stats()
-	return Estimate{Available: b.available(), Sending: s.Sending, Loss: s.Loss, Numbered: b.numbered, Probes: s.Probes}
+	return Estimate{Available: b.available(), Sending: s.Sending, Loss: s.Loss, Numbered: b.numbered, Probes: s.Probes,
+		Waiting: b.queues[0].n + b.queues[1].n, Abandoned: b.abandoned}
 }
 
 // bucket is a token bucket that bounds how much an endpoint can have sent again.

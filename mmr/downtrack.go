@@ -17,7 +17,7 @@ const (
 
 	// resendWindow is the age beyond which a packet that is asked for would come too late to be shown.
 	resendWindow = time.Second
-	// resendGuard is how long a packet that was sent again is not sent once more.
+	// resendGuard is how long a packet that was sent again is not sent once more: at least, and half a round trip.
 	resendGuard = dataplane.Instant(20 * time.Millisecond)
 	// resendRate and resendBurst bound what one endpoint can have sent again, in packets per second and at once.
 	resendRate  = 800
@@ -44,7 +44,8 @@ type downTrack struct {
 	wanted   *source      // of pub, as the target and what comes at present have it
 	showing  *source      // whose packets are sent: wanted, or what was sent before as long as wanted has not begun
 	deadline dataplane.Instant
-	listed   bool // in shard.switching
+	listed   bool              // in shard.switching
+	resumeAt dataplane.Instant // before, no keyframe is asked for: too much had to wait
 	munge    *munge.Track
 
 	rtxSeq uint16
@@ -203,21 +204,29 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 	if d.out == nil || !d.accepted {
 		return
 	}
-	class := d.medium.Class()
 	for i := range s.fresh {
-		a := &s.fresh[i]
-		if !a.found {
-			continue
+		switch a := &s.fresh[i]; {
+		case !a.found:
+		case d.waits(now):
+			d.enqueue(now, s, a)
+		default:
+			d.take(now, s, a, s.highest)
 		}
-		if a.in.Descriptor.TID > d.target.Temporal || !d.e.budget.admit(now, class, len(a.payload)) {
-			d.munge.Drop(&a.in)
-			continue
-		}
-		switch verdict := d.pass(now, a); verdict {
-		case munge.Switched:
-			d.begin(now, s)
-			d.catchUp(now, s, a.in.Sequence)
-		case munge.WaitKeyframe:
+	}
+}
+
+// take sends a packet if it belongs into the slot. upTo is the newest packet of its source that has had its turn, or is about to.
+func (d *downTrack) take(now dataplane.Instant, s *source, a *arrival, upTo uint64) {
+	if a.in.Descriptor.TID > d.target.Temporal {
+		d.munge.Drop(&a.in)
+		return
+	}
+	switch verdict := d.pass(now, a); verdict {
+	case munge.Switched:
+		d.begin(now, s)
+		d.catchUp(now, s, a.in.Sequence, upTo)
+	case munge.WaitKeyframe:
+		if now >= d.resumeAt {
 			s.requestKeyframe(now)
 		}
 	}
@@ -236,12 +245,12 @@ func (d *downTrack) pass(now dataplane.Instant, a *arrival) munge.Verdict {
 }
 
 // catchUp sends what came before the first packet of the keyframe, although it follows it: that packet was lost and came again.
-func (d *downTrack) catchUp(now dataplane.Instant, s *source, first uint64) {
-	if first == s.highest {
+func (d *downTrack) catchUp(now dataplane.Instant, s *source, first, upTo uint64) {
+	if first == upTo {
 		return
 	}
 	s.restore()
-	for seq := first + 1; seq <= s.highest; seq++ {
+	for seq := first + 1; seq <= upTo; seq++ {
 		a := arrival{in: munge.In{Sequence: seq}}
 		if s.recall(&a) {
 			d.pass(now, &a)
@@ -280,6 +289,9 @@ func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 func (d *downTrack) write(now dataplane.Instant, h *packet.Header, payload []byte) {
 	header, n := &d.e.sh.header, packet.FixedLen
 	packet.PutHeader(header[:], h)
+	if h.PaddingLen > 0 {
+		header[0] |= 0x20
+	}
 	if d.numbering != 0 {
 		n = packet.TransportSequenceLen + packet.FixedLen
 		seq := d.e.budget.number(now, d.path, d.medium.Class(), n+len(payload)+wireOverhead)
@@ -296,7 +308,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	d.stats.NACKs++
 	sh.stats.nacks++
 	last := &d.resent[seq%uint16(len(d.resent))]
-	if d.rtxPT == 0 || d.out == nil || last.seq == seq && last.at > 0 && now-last.at < resendGuard {
+	if d.rtxPT == 0 || d.out == nil || last.seq == seq && last.at > 0 && now-last.at < max(resendGuard, dataplane.Instant(d.stats.RoundTrip/2)) {
 		return
 	}
 	a, ok := d.sent(seq)
@@ -304,7 +316,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	out, ok := d.munge.Resend(seq, &a.in)
-	if !ok || d.tooLate(now, out.Timestamp) || !d.e.repeats.take(now) || !d.e.budget.admit(now, d.medium.Class(), len(a.payload)) {
+	if !ok || d.tooLate(now, out.Timestamp) || !d.e.repeats.take(now) {
 		return
 	}
 	last.seq, last.at = seq, now
@@ -334,10 +346,11 @@ func (d *downTrack) sent(seq uint16) (a arrival, ok bool) {
 	return a, s.recall(&a)
 }
 
-// tooLate tells whether a packet of that timestamp is older than resendWindow by the clock of the stream.
+// tooLate tells whether a packet of that timestamp would be older than resendWindow, by the clock of the stream, when it arrives.
 func (d *downTrack) tooLate(now dataplane.Instant, timestamp uint32) bool {
 	current, ok := d.munge.Timestamp(time.Duration(now))
-	return ok && int32(current-timestamp) > int32(resendWindow/time.Millisecond)*int32(d.kind.ClockRate()/1000)
+	window := resendWindow - min(d.stats.RoundTrip, resendWindow)/2
+	return ok && int32(current-timestamp) > int32(window/time.Millisecond)*int32(d.kind.ClockRate()/1000)
 }
 
 // slot says who is in the slot, for the owner of the endpoint. While the old picture goes on, it is still its owner's.

@@ -63,6 +63,8 @@ type shard struct {
 	gaps      []*upStream
 	keys      []*source    // with a keyframe to be asked for again
 	switching []*downTrack // between two pictures
+	pacing    []*endpoint  // for which something waits, or that are probed
+	paceAt    dataplane.Instant
 	stale     [NumMedia]bool
 	unsettled bool // an event is due, or something of stale is set
 
@@ -91,7 +93,7 @@ func newShard() *shard {
 	return &shard{
 		byID: map[EndpointID]*endpoint{}, byOrigin: map[EndpointID]*origin{}, sources: map[munge.Source]*source{},
 		voices: speaker.New[*source](speaker.Config{Ranked: AudioSlots + 1}), scratch: make([]byte, 0, dataplane.MaxDatagram), due: dataplane.Never,
-		nackAt: dataplane.Never, every: idleEvery,
+		nackAt: dataplane.Never, paceAt: dataplane.Never, every: idleEvery,
 	}
 }
 
@@ -135,6 +137,7 @@ func (sh *shard) removeEndpoint(now dataplane.Instant, e *endpoint) {
 	}
 	delete(sh.byID, e.id)
 	sh.endpoints = slices.DeleteFunc(sh.endpoints, func(x *endpoint) bool { return x == e })
+	sh.pacing = slices.DeleteFunc(sh.pacing, func(x *endpoint) bool { return x == e })
 	sh.dropOrigin(e.id)
 	if sh.content == e.id {
 		sh.content = ""
@@ -209,6 +212,7 @@ func (sh *shard) advance(now dataplane.Instant) (next dataplane.Instant) {
 	sh.endSwitches(now)
 	sh.rank(now)
 	sh.askMissing(now)
+	sh.pace(now)
 	if len(sh.endpoints) > 0 {
 		if now >= sh.nextTick {
 			sh.tick(now)
@@ -261,6 +265,7 @@ func (sh *shard) tick(now dataplane.Instant) {
 	for i := sh.phase; i < len(sh.endpoints); i += tickPhases {
 		e := sh.endpoints[i]
 		e.feedback(now)
+		e.replan(now)
 		if now >= e.nextReport {
 			e.nextReport = now + reportEvery
 			e.report(now)

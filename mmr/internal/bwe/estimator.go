@@ -64,7 +64,7 @@ func New(c Config) *Estimator {
 		}
 		return float64(v)
 	}
-	e := &Estimator{limit: math.Inf(1), prober: prober{next: Never}}
+	e := &Estimator{limit: math.Inf(1)}
 	e.control.rate = orDefault(c.Start, DefaultStart)
 	e.control.least, e.control.most = orDefault(c.Least, DefaultLeast), orDefault(c.Most, DefaultMost)
 	e.trend.reset()
@@ -166,9 +166,7 @@ func (e *Estimator) got(p *sent, path uint8, at Time) {
 // update brings the estimate up to date with what was reported.
 func (e *Estimator) update(now Time) {
 	e.reported = now
-	if !e.prober.started {
-		e.prober.started, e.prober.next = true, now
-	}
+	e.prober.started = true
 	arriving := e.acked.rate()
 	limited := e.out.rateAt(now) < limitedBelow*e.control.rate
 	state := e.trend.state
@@ -227,7 +225,7 @@ func (e *Estimator) probed(now Time, rate float64) {
 			e.loss.reset()
 		}
 	}
-	if further := min(probeStep*rate, e.useful()*1.1); rate > probeFurther*tried && further > 1.2*tried {
+	if further := min(probeStep*rate, e.useful()*probeOver); rate > probeFurther*tried && further > 1.2*tried {
 		e.prober.begin(now, further, e.trend.jitter, first)
 		return
 	}
@@ -237,37 +235,58 @@ func (e *Estimator) probed(now Time, rate float64) {
 // useful is up to which rate it makes sense to know the path.
 func (e *Estimator) useful() float64 { return min(e.control.most, probeUse*e.wanted) }
 
-// Want says how much could be used, in bit/s: probes go no further.
+// Want says how much could be used, in bit/s: probes go no further, and there are none while it is 0.
 func (e *Estimator) Want(rate uint64) { e.wanted = float64(rate) }
 
-// Probe returns how many bytes of padding, or of what was sent before, are to be sent now to probe the path, and when to ask again.
-func (e *Estimator) Probe(now Time) (bytes int, again Time) {
+// ProbeDue tells whether a probe is under way or should begin.
+func (e *Estimator) ProbeDue(now Time) bool {
 	p := &e.prober
-	if p.sending {
-		return p.due(now)
-	}
-	if p.id != 0 || now < p.next {
-		return 0, p.next
-	}
 	switch {
+	case p.sending:
+		return true
+	case p.id != 0 || !p.started || now < p.next || e.wanted == 0:
+		return false
 	case !e.settled:
-		if p.count == firstProbes { // it did not work out
-			e.settled = true
-			return 0, p.next
-		}
-		p.begin(now, firstProbe*e.control.rate, e.trend.jitter, true)
-	case e.control.rate < e.useful() && e.calm != 0 && time.Duration(now-e.calm) > probeCalm && time.Duration(now-e.control.dropped) > probeCalm:
-		p.begin(now, min(probeStep*e.Target(), e.useful()*1.1), e.trend.jitter, false)
-	default:
-		p.next = now + Time(probeEvery)/8
-		return 0, p.next
+		e.settled = p.count >= firstProbes // it did not work out
+		return !e.settled
 	}
-	return p.due(now)
+	calm := e.calm != 0 && time.Duration(now-e.calm) > probeCalm && time.Duration(now-e.control.dropped) > probeCalm
+	return calm && e.Target() < e.useful()
+}
+
+// Probe returns how many bytes of padding, or of what was sent before, are to be sent now to probe the path, and when to ask again; Never
+// when no probe is under way.
+func (e *Estimator) Probe(now Time) (bytes int, again Time) {
+	if !e.prober.sending {
+		if !e.ProbeDue(now) {
+			return 0, Never
+		}
+		if e.settled {
+			e.prober.begin(now, min(probeStep*e.Target(), e.useful()*probeOver), e.trend.jitter, false)
+		} else {
+			e.prober.begin(now, firstProbe*e.control.rate, e.trend.jitter, true)
+		}
+	}
+	return e.prober.due(now)
+}
+
+// Unprobed says that there is no way to probe: the estimate starts with what such receivers are trusted with.
+func (e *Estimator) Unprobed(now Time) {
+	e.prober.probe = probe{}
+	e.prober.next = now + Time(probeEvery)
+	if !e.settled {
+		e.settled, e.control.rate = true, max(e.control.rate, fallbackStart)
+	}
 }
 
 // Target returns the estimate in bit/s.
 func (e *Estimator) Target() float64 {
 	return max(e.control.least, min(e.control.rate, e.loss.limit, e.limit))
+}
+
+// Ample tells whether much less is sent than could be, and delays do not grow.
+func (e *Estimator) Ample() bool {
+	return e.out.rate() < limitedBelow*e.Target() && e.trend.state != overuse
 }
 
 // Known tells whether the estimate rests on anything.

@@ -18,7 +18,9 @@ type Pacer struct {
 
 // SetRate sets the rate in bit/s, 0 for no limit.
 func (p *Pacer) SetRate(now Time, rate float64) {
-	p.pass(now)
+	if p.pass(now); p.rate == 0 {
+		p.debt = 0
+	}
 	p.rate = rate / 8e9
 	p.burst = max(leastBurst, p.rate*float64(pacerBurst))
 }
@@ -32,8 +34,17 @@ func (p *Pacer) pass(now Time) {
 
 // Spend takes note of what was sent.
 func (p *Pacer) Spend(now Time, size int) {
-	p.pass(now)
-	p.debt += float64(size)
+	if p.rate > 0 {
+		p.pass(now)
+		p.debt += float64(size)
+	}
+}
+
+// SpendOther is Spend for what was sent some time since the last packet.
+func (p *Pacer) SpendOther(size int) {
+	if p.rate > 0 {
+		p.debt += float64(size)
+	}
 }
 
 // Ready tells whether something may be sent.

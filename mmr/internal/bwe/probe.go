@@ -25,7 +25,8 @@ const (
 	firstProbes  = 4
 	probeCalm    = 1500 * time.Millisecond // after the last decrease
 	// probeUse is how far above what could be used it makes sense to know the path.
-	probeUse = 1.5
+	probeUse  = 2.0
+	probeOver = 1.1 // times that a probe may be
 )
 
 // probe is a burst of packets at a rate, of media and padding, that shows whether the path carries it.
