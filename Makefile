@@ -63,9 +63,13 @@ bench: need-build ## performance as ratios to a reference measured in the same r
 	# One package after the other: side by side they would measure each other.
 	for package in ./dataplane ./mmr ./appliance; do
 		echo "measuring $$package"
-		go test -run '^$$' -bench . -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
+		go test -run '^$$' -bench . -skip '^BenchmarkDataplane$$' -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
 	done
 	.ci/bench-table $(BENCH)
+
+bench-dataplane: need-build ## the router's whole way beside bare system calls and sealing, into bin/bench-dataplane.json (root; 20 seconds)
+	@mkdir -p bin
+	MEETZONE_BENCH_JSON=$(CURDIR)/bin/bench-dataplane.json go test -count 1 -run '^$$' -bench '^BenchmarkDataplane$$' -benchtime 1x ./mmr
 
 fuzz: need-build ## runs every fuzz target for FUZZTIME (default 20s)
 	@for file in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do
@@ -86,4 +90,4 @@ lint: need-build lint-fast ## gofmt, go vet, staticcheck
 clean: ## removes what was built, never the state
 	rm -rf bin
 
-.PHONY: help need-build need-test build run test test-long bench fuzz lint lint-fast clean
+.PHONY: help need-build need-test build run test test-long bench bench-dataplane fuzz lint lint-fast clean
