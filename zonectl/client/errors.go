@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -107,4 +108,32 @@ func lateAdvice(stage Stage) string {
 		return "A firewall may keep UDP 8801 from passing: ask the network's administrator to open it towards the box."
 	}
 	return "Check the address, and whether a firewall keeps TCP 443 from passing."
+}
+
+// Reason says in a few words why something could not be reached, for a table.
+func Reason(err error) string {
+	var said *wire.Error
+	var verification *tls.CertificateVerificationError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &said):
+		return string(said.Code)
+	case errors.As(err, &verification):
+		return "certificate"
+	case errors.As(err, &dns):
+		return "name unknown"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, errNotZone):
+		return "not a zone"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF):
+		return "reset"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no route"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isTimeout(err):
+		return "silent"
+	}
+	return "failed"
 }

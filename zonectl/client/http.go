@@ -19,11 +19,15 @@ import (
 const maxAnswer = 1 << 20
 
 // web is the HTTP half of the client. Its connections are marked as signalling. It speaks HTTP/1.1, which the control channel needs anyway.
-type web struct{ client *http.Client }
+type web struct {
+	client *http.Client
+	marks  dscp.Marks
+	direct bool // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
+}
 
 func newWeb(cfg Config, marks dscp.Marks) *web {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: markControl(marks[dscp.Signalling])}
-	return &web{client: &http.Client{Transport: &http.Transport{
+	return &web{marks: marks, direct: true, client: &http.Client{Transport: &http.Transport{
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, InsecureSkipVerify: cfg.Insecure, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 5 * time.Second,

@@ -121,7 +121,7 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 
 // chooseZone is stage 2.
 func (s *Session) chooseZone(ctx context.Context) (string, error) {
-	picked, err := s.web.selectZone(ctx, s.lookup.Zones)
+	picked, _, err := s.web.selectZone(ctx, s.lookup.Zones)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,14 +12,36 @@ import (
 	"meetzone/zonectl/wire"
 )
 
+// Zone selection, stage 2. Every controller of every zone is tested at once (probe.go). Each gets a score in milliseconds, the lowest is best:
+//
+//	score = median round trip + jitter
+//	      + 200 for each round without an answer
+//	      + 100 where UDP 8801 does not answer but TCP does, + 200 where neither does
+//	      + 10 for each percent of load above 80
+//
+// A controller of a zone that ranks higher in the lookup is preferred to the best one when its score is at most 10 worse. One that drains is taken only
+// when all do. Nobody is waited for who cannot be picked any more: of a controller that has not answered yet, the score is at least the time it has
+// taken so far.
+
 // Bounds of the network test.
 const (
-	probeRounds  = 4 // the first one opens the connection and is not counted
-	probeTimeout = 3 * time.Second
-	probeGrace   = 150 * time.Millisecond // how long the others may take once one controller has passed
-	maxProbed    = 16
-	// nearer is by how much a zone that ranks lower must be nearer to be preferred.
+	probeRounds  = 5 // the first one opens the connection and is not counted
+	probeTimeout = 5 * time.Second
+	maxProbed    = 32
+	// nearer is by how much a zone that ranks lower must be better to be preferred.
 	nearer = 10 * time.Millisecond
+	// recheck is how often those under way are looked at.
+	recheck = 3 * time.Millisecond
+)
+
+// What a score adds to the round trip.
+const (
+	lostCosts    = 200 * time.Millisecond
+	noUDPCosts   = 100 * time.Millisecond
+	noMediaCosts = 200 * time.Millisecond
+	loadCosts    = 10 * time.Millisecond // for each percent
+	loadFree     = 80                    // percent
+	drainCosts   = time.Hour
 )
 
 // Measured is what the network test found out about a controller.
@@ -29,105 +52,160 @@ type Measured struct {
 	RoundTrip  time.Duration // median
 	Jitter     time.Duration // between the fastest and the slowest
 	Lost       int           // rounds without an answer, of probeRounds-1
-	Err        error
-	rank       int // of the zone in the lookup
+	UDP, TCP   Reach         // of the media port
+	Err        error         // why HTTPS gave no answer
+	rank       int           // of the zone in the lookup
 }
 
-// selectZone tests every controller of the list at once, and picks.
-func (w *web) selectZone(ctx context.Context, zones []wire.Zone) (Measured, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	results := make(chan Measured)
-	running := 0
-	for rank, zone := range zones {
-		for _, controller := range zone.Controllers {
-			if running == maxProbed {
-				break
-			}
-			running++
-			go func() {
-				measured := w.probe(ctx, zone, controller)
-				measured.rank = rank
-				select {
-				case results <- measured:
-				case <-ctx.Done():
-				}
-			}()
-		}
+// Score is how good the controller is, the lowest being best.
+func (m *Measured) Score() time.Duration {
+	score := m.RoundTrip + m.Jitter + time.Duration(m.Lost)*lostCosts + time.Duration(max(0, m.Probe.Load-loadFree))*loadCosts
+	switch {
+	case m.UDP.State == ReachAnswers || m.UDP.State == ReachUnknown:
+	case m.TCP.State == ReachAnswers:
+		score += noUDPCosts
+	default:
+		score += noMediaCosts
 	}
-	if running == 0 {
-		return Measured{}, errors.New("the lookup names no controller")
+	if m.Probe.Draining {
+		score += drainCosts
 	}
-	var all []Measured
-	var grace <-chan time.Time
-	for len(all) < running {
-		select {
-		case measured := <-results:
-			all = append(all, measured)
-			if measured.Err == nil && grace == nil {
-				grace = time.After(probeGrace)
-			}
-			continue
-		case <-grace:
-		case <-ctx.Done():
-		}
-		break
-	}
-	return pick(all)
+	return score
 }
 
-// probe measures one controller: a few round trips over one connection.
-func (w *web) probe(ctx context.Context, zone wire.Zone, controller string) Measured {
-	m := Measured{Zone: zone, Controller: controller}
-	var trips []time.Duration
-	for round := range probeRounds {
-		start := time.Now()
-		if err := w.get(ctx, controller, wire.PathProbe, &m.Probe); err != nil {
-			if round == 0 {
-				m.Err = err
-				return m
-			}
-			m.Lost++
-			continue
-		}
-		if round > 0 {
-			trips = append(trips, time.Since(start))
-		}
-	}
-	if len(trips) == 0 {
-		m.Err = context.DeadlineExceeded
-		return m
-	}
-	slices.Sort(trips)
-	m.RoundTrip, m.Jitter = trips[len(trips)/2], trips[len(trips)-1]-trips[0]
-	return m
-}
-
-// pick takes the controller that lost least; among those the nearest, unless one of a zone that ranks higher is nearly as near.
+// pick takes the best that answered.
 func pick(all []Measured) (Measured, error) {
-	var failed error
-	passed := slices.DeleteFunc(all, func(m Measured) bool {
-		if m.Err != nil {
+	best := -1
+	for i, m := range all {
+		if m.Err == nil && (best < 0 || m.Score() < all[best].Score()) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Measured{}, failureOf(all)
+	}
+	picked, limit := all[best], all[best].Score()+nearer
+	for _, m := range all {
+		if m.Err == nil && m.Score() <= limit && (m.rank < picked.rank || m.rank == picked.rank && m.Score() < picked.Score()) {
+			picked = m
+		}
+	}
+	return picked, nil
+}
+
+// failureOf says why no controller answered: what is most use to a person comes first.
+func failureOf(all []Measured) error {
+	var failed error = context.DeadlineExceeded
+	for _, m := range all {
+		if m.Err != nil && (errors.Is(failed, context.DeadlineExceeded) || isTimeout(failed)) {
 			failed = fmt.Errorf("network test of %s: %w", m.Controller, m.Err)
 		}
-		return m.Err != nil
-	})
-	if len(passed) == 0 {
-		if failed == nil {
-			failed = context.DeadlineExceeded
-		}
-		return Measured{}, failed
 	}
-	least := slices.MinFunc(passed, func(a, b Measured) int { return a.Lost - b.Lost }).Lost
-	passed = slices.DeleteFunc(passed, func(m Measured) bool { return m.Lost > least })
-	nearest := slices.MinFunc(passed, func(a, b Measured) int { return int(a.RoundTrip - b.RoundTrip) })
-	passed = slices.DeleteFunc(passed, func(m Measured) bool { return m.RoundTrip > nearest.RoundTrip+nearer })
-	return slices.MinFunc(passed, func(a, b Measured) int {
-		if a.rank != b.rank {
-			return a.rank - b.rank
+	return failed
+}
+
+// selectZone tests every controller of the list at once, and returns the best with what is known of all.
+func (w *web) selectZone(ctx context.Context, zones []wire.Zone) (Measured, []Measured, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	running := w.startProbes(ctx, zones, joinPatience)
+	if len(running) == 0 {
+		return Measured{}, nil, errors.New("the lookup names no controller")
+	}
+	ticker := time.NewTicker(recheck)
+	defer ticker.Stop()
+	for {
+		all, waiting := collect(running)
+		if picked, err := pick(all); err == nil && !slices.ContainsFunc(waiting, func(p *probing) bool { return p.couldBeat(&picked) }) {
+			return picked, all, nil
 		}
-		return int(a.RoundTrip - b.RoundTrip)
-	}), nil
+		if len(waiting) == 0 || ctx.Err() != nil {
+			picked, err := pick(all)
+			return picked, all, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+	}
+}
+
+// startProbes tests every controller of the list in a goroutine of its own.
+func (w *web) startProbes(ctx context.Context, zones []wire.Zone, patience time.Duration) []*probing {
+	var running []*probing
+	for rank, zone := range zones {
+		for _, controller := range zone.Controllers {
+			if len(running) == maxProbed {
+				return running
+			}
+			p := newProbing(w, Measured{Zone: zone, Controller: controller, rank: rank}, patience)
+			running = append(running, p)
+			go p.runProbe(ctx)
+		}
+	}
+	return running
+}
+
+// collect returns what is known of all: of those under way, that they have not answered.
+func collect(running []*probing) (all []Measured, waiting []*probing) {
+	for _, p := range running {
+		select {
+		case <-p.done:
+			all = append(all, p.result)
+		default:
+			m := p.asked
+			m.Err = context.DeadlineExceeded
+			all = append(all, m)
+			waiting = append(waiting, p)
+		}
+	}
+	return all, waiting
+}
+
+// Probe tests the network to all zones that a host knows, with more patience than Join has, and returns them best first. Of the configuration it uses what
+// says how to reach the zone.
+func Probe(ctx context.Context, cfg Config) ([]Measured, error) {
+	cfg = cfg.withDefaults()
+	base, _, err := cfg.target()
+	if err != nil {
+		return nil, &Error{Text: err.Error() + ".", Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
+	defer cancel()
+	w := newWeb(cfg, cfg.marks())
+	defer w.close()
+	var known wire.Zones
+	if err := w.get(ctx, base, wire.PathZones, &known); err != nil {
+		return nil, explain(StageLookup, hostOf(base), err)
+	}
+	ctx, cancel = context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	running := w.startProbes(ctx, known.Zones, fullPatience)
+	for _, p := range running {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+		}
+	}
+	all, _ := collect(running)
+	picked, err := pick(all)
+	slices.SortStableFunc(all, func(a, b Measured) int {
+		if err == nil && a.Controller == picked.Controller {
+			return -1
+		}
+		if err == nil && b.Controller == picked.Controller {
+			return 1
+		}
+		return cmp.Or(cmp.Compare(boolInt(a.Err != nil), boolInt(b.Err != nil)), cmp.Compare(a.Score(), b.Score()))
+	})
+	return all, nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // hostOf names the host of a URL for a person.

@@ -2,10 +2,11 @@
 // client, so that whatever works here can be built into another program.
 //
 //	zoneclient join --url https://zone.example --meeting 123456789 --name Robot --for 10s
+//	zoneclient probe --url https://zone.example
 //	zoneclient load --url https://zone.example --create --meetings 50 --participants 6 --for 60s
 //
 // join sends a tone and a moving pattern, or files, shows the four stages as they happen, and prints how each medium travelled; with --json it prints
-// one object instead. --record writes what arrives in each slot as IVF or OGG, and who was in it as slots.jsonl. load joins many participants in one
+// one object instead. --record writes what arrives in each slot as IVF or OGG, and who was in it as slots.jsonl. probe tests the network to every zone and prints the table by which a join picks. load joins many participants in one
 // process: they share the parsed media, few goroutines pace them, and nothing that arrives is decoded.
 //
 // Errors are sentences with advice, on standard error; with --json also as an object {"error": …}. The exit status is 1 then.

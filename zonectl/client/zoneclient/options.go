@@ -33,19 +33,24 @@ type options struct {
 	verbose      bool
 }
 
-func (o *options) register(flags *pflag.FlagSet) {
+// registerReach registers what says how to reach the zone.
+func (o *options) registerReach(flags *pflag.FlagSet) {
 	flags.StringVar(&o.url, "url", "", "base URL of the zone, or a join link `https://HOST/j/NUMBER`")
-	flags.StringVar(&o.passcode, "passcode", "", "passcode of the meeting")
-	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
 	flags.StringVar(&o.ca, "ca", "", "PEM `FILE` with the certificates to trust")
 	flags.BoolVar(&o.insecure, "insecure", false, "trust any certificate (tests only)")
+	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
+	flags.BoolVar(&o.verbose, "verbose", false, "log to standard error")
+}
+
+func (o *options) register(flags *pflag.FlagSet) {
+	o.registerReach(flags)
+	flags.StringVar(&o.passcode, "passcode", "", "passcode of the meeting")
+	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
 	flags.StringVar(&o.audio, "audio", "tone", "what to send: tone, an Opus `FILE.ogg`, or none")
 	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, a VP8 `FILE.ivf`, or none")
 	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 25")
 	flags.DurationVar(&o.length, "for", 10*time.Second, "how long to stay once media flow; 0 is until interrupted")
-	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
 	flags.BoolVar(&o.asJSON, "json", false, "print one JSON object")
-	flags.BoolVar(&o.verbose, "verbose", false, "log to standard error")
 }
 
 // config makes the part of the client's configuration that the shared flags say.
