@@ -19,7 +19,7 @@ import (
 //
 // The ufrag is one AES block like those of transports (credentials.go), of the probe kind, with the second at which it expires and random bytes. The password is
 // the block encrypted once more, so that a worker finds it without a table. What is made up costs one block operation and is not answered. What is
-// authentic is answered with no more bytes than it has, and a worker answers probesPerSecond at most.
+// authentic is answered with no more bytes than it has, and a worker answers probesPerSecond at most. A connection is closed after its answer.
 
 // ProbeCredentials let a client send probes.
 type ProbeCredentials struct {
@@ -96,9 +96,17 @@ func (h *handler) handleProbe(now dataplane.Instant, ufrag []byte, id ufragID, d
 		h.drop(DropReply)
 		return
 	}
+	stream := d.Path.Rung() != dataplane.UDP
+	if stream && !h.w.Adopt(&d.Path, dscp.Audio) {
+		h.drop(DropConflict)
+		return
+	}
 	p.budget--
 	h.stats.Probes++
 	h.transmit(&d.Path, dscp.Audio, reply)
+	if stream {
+		h.w.Release(&d.Path) // the connection ends when the answer has got out
+	}
 }
 
 // answer builds the answer of a check, and adds the TOS octet where its room allows: browsers do not look at it, and send no padding.

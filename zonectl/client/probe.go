@@ -28,7 +28,11 @@ type probing struct {
 	result   Measured // to be read when done is closed
 
 	fastest atomic.Int64 // of what has been seen of the way so far, in nanoseconds; 0: nothing
+	last    atomic.Int64 // when something was seen last, in nanoseconds since start
 }
+
+// patienceFactor is how many of its round trips a controller may take from one sign of life to the next: the first answer needs three, for TLS and HTTP.
+const patienceFactor = 3
 
 func newProbing(w *web, asked Measured, patience time.Duration) *probing {
 	return &probing{w: w, asked: asked, patience: patience, start: time.Now(), done: make(chan struct{})}
@@ -36,10 +40,11 @@ func newProbing(w *web, asked Measured, patience time.Duration) *probing {
 
 // couldBeat says whether the controller may still turn out better than the one that would be picked.
 func (p *probing) couldBeat(picked *Measured) bool {
-	least := time.Duration(p.fastest.Load())
+	least, elapsed := time.Duration(p.fastest.Load()), time.Since(p.start)
 	if least == 0 {
-		least = time.Since(p.start)
+		least = elapsed
 	}
+	least = max(least, (elapsed-time.Duration(p.last.Load()))/patienceFactor)
 	limit := picked.Score()
 	if p.asked.rank < picked.rank {
 		limit += nearer
@@ -51,6 +56,7 @@ func (p *probing) couldBeat(picked *Measured) bool {
 
 // saw notes a time that the way took.
 func (p *probing) saw(took time.Duration) {
+	p.last.Store(int64(time.Since(p.start)))
 	if before := time.Duration(p.fastest.Load()); before == 0 || took < before {
 		p.fastest.Store(max(1, int64(took)))
 	}
@@ -67,6 +73,7 @@ func (p *probing) runProbe(ctx context.Context) {
 		return
 	}
 	m.Probe = first
+	p.last.Store(int64(time.Since(p.start)))
 	checking, stop := context.WithCancel(ctx)
 	defer stop()
 	var checks sync.WaitGroup

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"meetzone/zonectl/wire"
 )
 
 func rtpPacket(ssrc uint32, sequence uint16, stamp uint32) []byte {
@@ -78,28 +76,5 @@ func TestJitter(t *testing.T) {
 	}
 	if got := milliseconds(r.jitterTime()); math.Abs(got-5) > 0.1 {
 		t.Errorf("%.2f ms", got)
-	}
-}
-
-func TestPick(t *testing.T) {
-	measured := func(id string, rank int, trip time.Duration, lost int, err error) Measured {
-		return Measured{Zone: wire.Zone{ID: id}, RoundTrip: trip, Lost: lost, Err: err, rank: rank}
-	}
-	cases := []struct {
-		want string
-		all  []Measured
-	}{
-		{"near", []Measured{measured("far", 0, 80*time.Millisecond, 0, nil), measured("near", 1, 5*time.Millisecond, 0, nil)}},
-		{"first", []Measured{measured("second", 1, 5*time.Millisecond, 0, nil), measured("first", 0, 9*time.Millisecond, 0, nil)}},
-		{"whole", []Measured{measured("lossy", 0, time.Millisecond, 1, nil), measured("whole", 1, 90*time.Millisecond, 0, nil)}},
-		{"alive", []Measured{measured("dead", 0, 0, 0, errNotZone), measured("alive", 1, 90*time.Millisecond, 0, nil)}},
-	}
-	for _, c := range cases {
-		if got, err := pick(c.all); err != nil || got.Zone.ID != c.want {
-			t.Errorf("%s instead of %s: %v", got.Zone.ID, c.want, err)
-		}
-	}
-	if _, err := pick([]Measured{measured("dead", 0, 0, 0, errNotZone)}); err == nil {
-		t.Error("a dead controller was picked")
 	}
 }

@@ -20,8 +20,8 @@ import (
 //	      + 10 for each percent of load above 80
 //
 // A controller of a zone that ranks higher in the lookup is preferred to the best one when its score is at most 10 worse. One that drains is taken only
-// when all do. Nobody is waited for who cannot be picked any more: of a controller that has not answered yet, the score is at least the time it has
-// taken so far.
+// when all do. Nobody is waited for who cannot be picked any more: while no connection is open, the score is at least the time that has gone by; then it
+// is at least the fastest round trip seen, and a third of the time since the last sign of life.
 
 // Bounds of the network test.
 const (
