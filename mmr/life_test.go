@@ -150,6 +150,11 @@ func TestDTLSClosed(t *testing.T) {
 	noLeaks(t)
 	mb := join(t, startRouter(t, 1).open(t), "a", 1)
 	mb.connect(nil)
+	waitFor(t, "the client to be connected too: before it has the router's last flight it says no goodbye", func() bool {
+		return !slices.ContainsFunc(mb.client.pcs, func(pc *webrtc.PeerConnection) bool {
+			return pc.ConnectionState() != webrtc.PeerConnectionStateConnected
+		})
+	})
 	mb.client.close()
 	mb.waitState(TransportLost)
 	if _, err := mb.Offer(context.Background(), false); !errors.Is(err, ErrNeedsFresh) {
