@@ -45,6 +45,8 @@ type rig struct {
 	sealers [NumMedia]*srtp.Sealer
 	paths   [NumMedia]dataplane.Path
 	seqs    [NumMedia]uint16
+	whole   bool   // one sequence of transport-wide numbers for all transports, as browsers have it
+	number  uint16 // the last one of it
 	round   uint32 // of 20 ms
 	pages   [][]byte
 	header  [packet.FixedLen + 8]byte
@@ -186,8 +188,12 @@ func (g *rig) seal(i int, m Medium, payload []byte, marker bool) {
 		Marker: marker, PayloadType: [...]uint8{ptOpus, ptVP8}[m], SequenceNumber: g.seqs[m], Timestamp: g.timestamp(m), SSRC: uint32(m) + 1,
 	}
 	packet.PutHeader(g.header[:], &h)
-	g.header[0] |= 0x10
-	copy(g.header[packet.FixedLen:], []byte{0xbe, 0xde, 0, 1, extTransportSequence<<4 | 1, byte(g.seqs[m] >> 8), byte(g.seqs[m]), 0})
+	number := g.seqs[m]
+	if g.whole {
+		g.number++
+		number = g.number
+	}
+	packet.PutTransportSequence(g.header[:], extTransportSequence, number)
 	d := &g.batch[i]
 	n, err := g.sealers[m].SealRTP(g.pages[i], g.header[:], payload)
 	if err != nil {

@@ -79,8 +79,12 @@ func (e *endpoint) feedback(now dataplane.Instant) {
 		}
 		class := Medium(m).Class()
 		b := e.sh.scratch[:0]
-		if t.recorder != nil && t.recorder.Pending() > 0 {
-			b = t.recorder.Append(b, e.reporter, ssrcs[0])
+		recorder := t.recorder
+		if !e.apart {
+			recorder = e.recorder // the first transport speaks for all
+		}
+		if recorder != nil && recorder.Pending() > 0 {
+			b = recorder.Append(b, e.reporter, ssrcs[0])
 			t.sendCompounds(class, b)
 			b = b[:0]
 		}

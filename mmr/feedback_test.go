@@ -222,3 +222,43 @@ func TestSenderTime(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedbackForAllTransports: where a sender numbers the packets of all its transports in one sequence, as browsers do, nothing that arrived is
+// reported missing, although each transport carries only a part of it.
+func TestFeedbackForAllTransports(t *testing.T) {
+	in := &inbox{t: t, by: map[EndpointID]*heardBy{}}
+	g := newRig(t, 1, in.take)
+	sender := g.sh.byID["sender"]
+	g.sh.transportReady(g.now, sender.transports[Audio]) // as if it had come anew
+	g.whole, g.number = true, 65_000
+	const rounds = 200
+	for range rounds {
+		g.load()
+		g.forward()
+	}
+	reported := func() (arrived, missing int) {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		for m := range NumMedia {
+			for _, p := range in.by["sender"].rtcp[m] {
+				f, ok := p.(*rtcp.TransportLayerCC)
+				if !ok || f.BaseSequenceNumber < 65_000 && f.BaseSequenceNumber > g.number {
+					continue // from before
+				}
+				arrived += len(f.RecvDeltas)
+				missing += int(f.PacketStatusCount) - len(f.RecvDeltas)
+			}
+		}
+		return arrived, missing
+	}
+	waitFor(t, "feedback about everything", func() bool {
+		g.now += dataplane.Instant(20 * time.Millisecond)
+		g.h.Advance(g.now)
+		g.h.w.Flush()
+		arrived, _ := reported()
+		return arrived >= rounds*(benchBurst+1)-1
+	})
+	if arrived, missing := reported(); missing != 0 || sender.apart {
+		t.Errorf("%d packets are reported missing, %d arrived", missing, arrived)
+	}
+}

@@ -275,6 +275,7 @@ func (sh *shard) tick(now dataplane.Instant) {
 
 // transportReady says that a transport has keys and a path, again or for the first time.
 func (sh *shard) transportReady(now dataplane.Instant, t *transport) {
+	t.endpoint.recorder, t.endpoint.apart = nil, false // it may be another PeerConnection
 	sh.senderReady(now, t.endpoint, t.media, t)
 }
 

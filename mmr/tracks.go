@@ -7,6 +7,7 @@ import (
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/codec"
+	"meetzone/mmr/internal/twcc"
 )
 
 // tracks is the forwarding half of an endpoint, embedded in it: what it sends, what it is sent.
@@ -18,6 +19,8 @@ type tracks struct {
 	changed    bool   // SlotsChanged is due
 	switches   uint64
 	budget     budget
+	recorder   *twcc.Recorder // of what comes over all transports
+	apart      bool           // each transport is numbered by itself
 	repeats    bucket
 	reporter   uint32 // SSRC of what is sent about its own streams
 	senderTime senderTime

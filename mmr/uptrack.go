@@ -83,8 +83,8 @@ type transportTracks struct {
 	ids       extensionIDs
 	ssrcs     [maxSSRCs]ssrcEntry
 	bound     int
-	recorder  *twcc.Recorder
-	roundTrip time.Duration // as the reports of the peer say, 0 unknown
+	recorder  *twcc.Recorder // of this transport, where each is numbered by itself
+	roundTrip time.Duration  // as the reports of the peer say, 0 unknown
 	nextREMB  dataplane.Instant
 }
 
@@ -189,10 +189,7 @@ func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks
 	}
 	x := tt.ids.read(pkt, &h)
 	if x.hasSeq {
-		if tt.recorder == nil {
-			tt.recorder = twcc.New()
-		}
-		tt.recorder.Record(x.transportSeq, time.Duration(now))
+		e.record(now, tt, x.transportSeq)
 	}
 	entry := tt.find(h.SSRC)
 	if entry == nil {
@@ -205,6 +202,25 @@ func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks
 		return
 	}
 	entry.stream.take(now, pkt, &h, x.level)
+}
+
+// record notes the arrival of a numbered packet. Browsers number what they send over all transports of a PeerConnection, so one recorder has to
+// see it all: to each alone, the packets of the others would look lost. A client with a stack for each transport numbers each by itself; that
+// shows as soon as a number comes twice, or from nowhere, and from then on each transport is reported by itself.
+func (e *endpoint) record(now dataplane.Instant, tt *transportTracks, seq uint16) {
+	if !e.apart {
+		if e.recorder == nil {
+			e.recorder = twcc.New()
+		}
+		if e.recorder.Record(seq, time.Duration(now)) {
+			return
+		}
+		e.apart, e.recorder = true, nil
+	}
+	if tt.recorder == nil {
+		tt.recorder = twcc.New()
+	}
+	tt.recorder.Record(seq, time.Duration(now))
 }
 
 // learn finds the stream of an SSRC that no answer named: by MID, or by payload type where only one track can be meant, and by RID.

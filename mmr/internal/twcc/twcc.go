@@ -30,23 +30,24 @@ type Recorder struct {
 // New returns an empty Recorder.
 func New() *Recorder { return &Recorder{} }
 
-// Record notes the arrival of a packet. Times are monotonic, since any fixed instant in the past.
-func (r *Recorder) Record(seq uint16, arrival time.Duration) {
+// Record notes the arrival of a packet. Times are monotonic, since any fixed instant in the past. It is false for a number that arrived
+// already, or is nowhere near the others.
+func (r *Recorder) Record(seq uint16, arrival time.Duration) bool {
 	if !r.started {
 		r.started = true
 		r.highest = 1<<16 | uint64(seq)
 		r.begin = r.highest
-		r.note(r.highest, arrival)
-		return
+		return r.note(r.highest, arrival)
 	}
 	wide := packet.Near(r.highest, seq)
 	if wide+windowLen <= r.highest {
-		return
+		return false
 	}
+	near := true
 	if wide > r.highest {
 		if wide-r.highest >= windowLen {
 			r.arrivals = [windowLen]int64{}
-			r.begin, r.highest = wide, wide
+			r.begin, r.highest, near = wide, wide, false
 		}
 		for r.highest < wide {
 			r.highest++
@@ -56,16 +57,17 @@ func (r *Recorder) Record(seq uint16, arrival time.Duration) {
 			r.begin = r.highest - windowLen + 1
 		}
 	}
-	r.note(wide, arrival)
+	return r.note(wide, arrival) && near
 }
 
-func (r *Recorder) note(wide uint64, arrival time.Duration) {
+func (r *Recorder) note(wide uint64, arrival time.Duration) bool {
 	if r.arrivals[wide%windowLen] != 0 {
-		return
+		return false
 	}
 	r.arrivals[wide%windowLen] = int64(arrival/tick) + 1
 	r.begin = min(r.begin, wide)
 	r.pending++
+	return true
 }
 
 // Pending returns how many arrivals wait for feedback.
