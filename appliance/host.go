@@ -109,8 +109,20 @@ func (z zoneMeetings) List() []adminapi.Meeting {
 func (z zoneMeetings) Show(number string) (adminapi.Meeting, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
 	defer cancel()
-	m, err := z.zone.Meeting(ctx, wire.Number(number))
-	return meetingOf(m), told(err)
+	number = wire.Number(number)
+	m, err := z.zone.Meeting(ctx, number)
+	out := meetingOf(m)
+	for i := range out.Participants {
+		p := &out.Participants[i]
+		stats, err := z.zone.EndpointStats(ctx, number, p.ID)
+		if err != nil {
+			continue // has left meanwhile
+		}
+		e := stats.Estimate
+		p.Path = &adminapi.PathEstimate{Available: e.Available, Sending: e.Sending, Loss: e.Loss, Feedback: e.Numbered, Probes: e.Probes,
+			Waiting: e.Waiting, Abandoned: e.Abandoned}
+	}
+	return out, told(err)
 }
 
 // End implements admin.Meetings: a room goes for good, as the command says.

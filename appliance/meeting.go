@@ -123,6 +123,7 @@ func printMeeting(w io.Writer, m adminapi.Meeting) {
 	}
 	table(w, people)
 	printQuality(w, m.Participants)
+	printPaths(w, m.Participants)
 }
 
 // oneLine keeps a table whole whatever people call themselves.

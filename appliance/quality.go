@@ -25,6 +25,29 @@ func printQuality(w io.Writer, people []adminapi.Participant) {
 	}
 }
 
+// printPaths shows what the path to everybody carries.
+func printPaths(w io.Writer, people []adminapi.Participant) {
+	rows := [][]string{{"NAME", "PATH CARRIES", "IS SENT", "LOST", "KNOWN BY", "WAITING", "LEFT OUT"}}
+	for _, p := range people {
+		if p.Path == nil {
+			continue
+		}
+		carries, by := "unknown", "reports"
+		if p.Path.Available > 0 {
+			carries = bitrate(float64(p.Path.Available))
+		}
+		if p.Path.Feedback {
+			by = "feedback"
+		}
+		rows = append(rows, []string{oneLine(p.Name), carries, bitrate(float64(p.Path.Sending)), percent(&p.Path.Loss), by, strconv.Itoa(p.Path.Waiting),
+			strconv.FormatUint(p.Path.Abandoned, 10)})
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
+		table(w, rows)
+	}
+}
+
 func percent(share *float64) string {
 	if share == nil {
 		return "-"

@@ -113,6 +113,19 @@ type Participant struct {
 	Joined time.Time         `json:"joined"`
 	// Quality is how good each flow was in the last seconds: those that carried something, from the second look on.
 	Quality []FlowQuality `json:"quality,omitempty"`
+	// Path is what the path to the participant carries, as the router estimates it; only show gives it.
+	Path *PathEstimate `json:"path,omitempty"`
+}
+
+// PathEstimate is what the router knows of the path to a participant, all media together.
+type PathEstimate struct {
+	Available uint64  `json:"available"` // bit/s that it carries, 0 unknown
+	Sending   uint64  `json:"sending"`   // bit/s
+	Loss      float64 `json:"loss"`      // share of what was sent of late
+	Feedback  bool    `json:"feedback"`  // the client gives transport-wide feedback
+	Probes    uint64  `json:"probes"`
+	Waiting   int     `json:"waiting"`   // packets whose turn has not come
+	Abandoned uint64  `json:"abandoned"` // packets left out because they had waited too long
 }
 
 // FlowQuality is how good one medium was in one direction, as docs/quality.md judges it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,13 +35,15 @@ type Client struct {
 	Iface string // the client's end of the link
 
 	BoxIface string // the box's end
+
+	Link *nstest.Emulator // of a client whose link is emulated; towards the client is nstest.BToA
 }
 
 // boxUser is who the daemon runs as: nobody in particular, and not root.
 const boxUser = 64811
 
-// New makes a box with that many clients.
-func New(t testing.TB, clients int) *Lab {
+// New makes a box with that many clients. The links of those in emulated can be made as bad as a test wants them.
+func New(t testing.TB, clients int, emulated ...int) *Lab {
 	t.Helper()
 	nstest.RequireRoot(t)
 	lab := &Lab{Box: nstest.New(t, "box"), bin: binaries(t)}
@@ -51,7 +54,12 @@ func New(t testing.TB, clients int) *Lab {
 			Addr: netip.AddrFrom4([4]byte{10, 88, byte(i), 2}),
 			Box6: netip.MustParseAddr(fmt.Sprintf("fd88:%x::1", i+1)),
 		}
-		c.Iface, c.BoxIface = nstest.Link(t, c.NS, lab.Box, c.Addr.String()+"/24", c.Box.String()+"/24")
+		if slices.Contains(emulated, i) {
+			c.Link = nstest.Emulate(t, c.NS, lab.Box, c.Addr.String()+"/24", c.Box.String()+"/24", nstest.Path{})
+			c.Iface, c.BoxIface = c.Link.Interfaces()
+		} else {
+			c.Iface, c.BoxIface = nstest.Link(t, c.NS, lab.Box, c.Addr.String()+"/24", c.Box.String()+"/24")
+		}
 		c.NS.Address(t, c.Iface, strings.Replace(c.Box6.String(), "::1", "::2", 1)+"/64")
 		lab.Box.Address(t, c.BoxIface, c.Box6.String()+"/64")
 		lab.Clients = append(lab.Clients, c)
