@@ -33,7 +33,7 @@ func (m Medium) Class() dscp.Class {
 const (
 	AudioSlots    = 3
 	ContentSlots  = 1
-	MaxVideoSlots = 25
+	MaxVideoSlots = 49
 )
 
 // Mids of the box's offer: for each medium "<medium>-up" is what the client sends, and "<medium><n>" is receive slot n. The BUNDLE group of a

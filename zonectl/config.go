@@ -47,7 +47,7 @@ type Limits struct {
 	Participants int           // of one meeting; default 300, at most wire.MaxParticipants
 	Sessions     int           // of all meetings; default 1000
 	Watchers     int           // gear that only watches, of all meetings; default 200
-	VideoSlots   int           // of one participant; default 25. Set NoVideo for none
+	VideoSlots   int           // of one participant; default 49. Set NoVideo for none
 	NoVideo      bool          // nobody receives video
 	Chat         int           // texts that newcomers see; default 100
 	Starts       int           // meetings that one source may start within an hour; default 30

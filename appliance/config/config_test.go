@@ -83,7 +83,7 @@ func TestParseNamesEveryMistake(t *testing.T) {
 		"swapped letters":   {"bxo:\n  workers: 1\n", []string{`bxo (line 1): there is no such key; did you mean box?`}},
 		"nothing like it":   {"frobnicate: 1\n", []string{`frobnicate (line 1): there is no such key; remove it`}},
 		"several":           {"zone:\n  nmae: a\n  limits:\n    meetings: many\n    empty_after: soon\nbox: 3\n", []string{`zone.nmae (line 2)`, `zone.limits.meetings (line 4): "many"`, `zone.limits.empty_after (line 5): "soon"`, `box (line 6): this is a section`}},
-		"out of bounds":     {"zone: {limits: {meetings: 0, participants: 1, video_slots: 26}}\n", []string{`zone.limits.meetings: 0`, `zone.limits.participants: 1`, `zone.limits.video_slots: 26`}},
+		"out of bounds":     {"zone: {limits: {meetings: 0, participants: 1, video_slots: 50}}\n", []string{`zone.limits.meetings: 0`, `zone.limits.participants: 1`, `zone.limits.video_slots: 50`}},
 		"addresses":         {"box: {listen: {https: 443, media: [':8801', ':8801'], metrics: 'host:1'}, advertise: [nat]}\n", []string{`box.listen.https: "443"`, `box.listen.metrics: "host:1"`, `box.listen.media[1]: :8801`, `box.advertise[0]: "nat"`}},
 		"same port":         {"box: {listen: {https: ':8801'}}\n", []string{`box.listen.media[0]: :8801 is the address of HTTPS already`}},
 		"code points":       {"dscp: {profile: none, custom: {audio: 64, video: EFF}}\n", []string{`dscp.profile: "none"`, `dscp.custom.audio: "64"`, `dscp.custom.video: "EFF"`}},

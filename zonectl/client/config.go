@@ -25,7 +25,7 @@ type Config struct {
 	Software string    // name and version; default "meetzone client"
 
 	Send       []wire.Medium // media that will be sent
-	VideoSlots int           // video slots to receive, 0 to 25; the zone fills them, wire.SetViews chooses
+	VideoSlots int           // video slots to receive, 0 to 49; the zone fills them, wire.SetViews chooses
 
 	Roots    *x509.CertPool // authorities to trust; default: the system's
 	Insecure bool           // trust any certificate

@@ -226,7 +226,7 @@ func TestRefusals(t *testing.T) {
 		{"untrusted", Config{URL: z.server.URL, Meeting: "42"}, []string{"not trusted", Fingerprint(z.server.Certificate())}},
 		{"nobody", Config{URL: "https://127.0.0.1:9", Meeting: "42"}, []string{"Nothing listens at 127.0.0.1:9."}},
 		{"plain", Config{URL: "http://127.0.0.1:9", Meeting: "42"}, []string{"use https://HOST"}},
-		{"everything", Config{URL: z.server.URL, VideoSlots: 26, Send: []wire.Medium{"smell"}}, []string{"no meeting number", "26 video slots", "smell"}},
+		{"everything", Config{URL: z.server.URL, VideoSlots: 50, Send: []wire.Medium{"smell"}}, []string{"no meeting number", "50 video slots", "smell"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

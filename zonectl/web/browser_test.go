@@ -110,6 +110,13 @@ func (p *person) look(width, height int64, scheme string) {
 	must(p.t, err)
 }
 
+// density sets the size of the page and how many device pixels a CSS pixel has.
+func (p *person) density(width, height int64, scale float64) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: scale})
+	must(p.t, err)
+}
+
 func consoleText(event *runtime.EventConsoleAPICalled) string {
 	var parts []string
 	for _, arg := range event.Args {

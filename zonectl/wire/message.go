@@ -254,7 +254,7 @@ const (
 )
 
 // MaxVideoSlots is the largest number of video slots a client may ask for.
-const MaxVideoSlots = 25
+const MaxVideoSlots = 49
 
 func (Hello) Type() string          { return "hello" }
 func (Answer) Type() string         { return "answer" }

@@ -8,7 +8,7 @@ const (
 	Subprotocol = "meetzone.control"
 )
 
-// MaxMessage is the largest message taken from the control channel, in bytes. An offer of 28 media sections stays below a third of it.
+// MaxMessage is the largest message taken from the control channel, in bytes. An offer of 56 media sections stays below a third of it.
 const MaxMessage = 256 << 10
 
 // Role is what a session may do.

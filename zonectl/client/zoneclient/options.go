@@ -48,7 +48,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
 	flags.StringVar(&o.audio, "audio", "tone", "what to send: tone, an Opus `FILE.ogg`, or none")
 	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, a VP8 `FILE.ivf`, or none")
-	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 25")
+	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 49")
 	flags.DurationVar(&o.length, "for", 10*time.Second, "how long to stay once media flow; 0 is until interrupted")
 	flags.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 }

@@ -5,6 +5,15 @@
 /** @typedef {{columns: number, rows: number, width: number, height: number}} Grid */
 
 const ASPECT = 16 / 9;
+/** Between tiles, in CSS pixels. */
+export const GAP = 8;
+/** The most tiles on a page, oneself included. */
+export const MAX_TILES = 49;
+
+/** The narrowest tile that still shows a face and a name. @param {number} width of the stage, CSS pixels */
+export function narrowestOf(width) {
+  return width < 600 ? 140 : 160;
+}
 
 /**
  * The grid in which n tiles of 16:9 are largest.
@@ -123,12 +132,13 @@ export function changedViews(before, after) {
 }
 
 /**
- * How many video slots to ask for at the join: what the screen could show at once.
+ * How many video slots to ask for at the join: as many as one page of this screen can show, however it is turned.
  * @param {number} width of the screen, CSS pixels
+ * @param {number} height
  */
-export function slotsFor(width) {
-  if (width < 700) return 9;
-  return width < 1100 ? 16 : 25;
+export function slotsFor(width, height) {
+  const tiles = Math.max(capacityOf(width, height, GAP, narrowestOf(width)), capacityOf(height, width, GAP, narrowestOf(height)));
+  return Math.min(Math.max(tiles, 10), MAX_TILES) - 1;
 }
 
 /**

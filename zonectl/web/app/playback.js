@@ -38,6 +38,11 @@ export class Playback {
     this.#onVideos();
   }
 
+  /** How many pictures the box offers to send, null before its first offer. */
+  get videoSlots() {
+    return this.#receivers.size > 0 ? [...this.#receivers.keys()].filter((mid) => mid.startsWith('video')).length : null;
+  }
+
   /** @param {string} mid @returns {HTMLVideoElement|null} */
   video(mid) {
     const element = this.#elements.get(mid);

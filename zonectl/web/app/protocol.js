@@ -19,7 +19,7 @@ export const MAX_VERSION = 1;
 export const MAX_CHAT = 4000; // bytes
 export const MAX_NAME = 120; // bytes
 export const MAX_TITLE = 200; // bytes
-export const MAX_VIDEO_SLOTS = 25;
+export const MAX_VIDEO_SLOTS = 49;
 
 /** @type {Medium[]} */
 export const MEDIA = ['audio', 'video', 'content'];

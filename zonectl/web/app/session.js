@@ -51,7 +51,7 @@ export class Session {
   #open = true;
   #rejoins = 0;
   #failures = 0;
-  #videoSlots = slotsFor(Math.max(screen.width, innerWidth));
+  #videoSlots = slotsFor(Math.max(screen.width, innerWidth), Math.max(screen.height, innerHeight));
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #sampling;
   #samples = 0;
@@ -76,8 +76,14 @@ export class Session {
     this.#unhook = media.onTrack((medium, track) => this.#send(medium, track));
   }
 
+  /** How many pictures can be received at once: what was asked for, or offered since. */
   get videoSlots() {
-    return this.#videoSlots;
+    return this.playback.videoSlots ?? this.#videoSlots;
+  }
+
+  /** Whether the box has said how many that are. */
+  get offered() {
+    return this.playback.videoSlots !== null;
   }
 
   // ---- join, stage by stage ----

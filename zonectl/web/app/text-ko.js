@@ -85,6 +85,7 @@ export const korean = {
   'tile.sharing': '화면 공유 중',
   'tile.away': '연결 끊김',
   'tile.paused': '영상 일시 중지',
+  'tile.paused.why': '음성과 더 중요한 영상이 먼저 전달되도록 지금은 이 영상을 보내지 않습니다.',
   'tile.pin': '{name} 님을 크게 보기',
 
   'people.title': '참가자',
@@ -160,6 +161,7 @@ export const korean = {
   'help.people': '참가자',
   'help.connection': '연결 상태',
   'help.layout': '격자 보기 또는 발표자 보기',
+  'help.pin': '마지막으로 말한 사람이나 초점이 있는 사람을 크게 보기. 화살표 키로 사람 사이를 이동',
   'help.previous': '참가자 이전 쪽',
   'help.next': '참가자 다음 쪽',
   'help.leave': '나가기',

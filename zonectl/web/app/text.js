@@ -90,6 +90,7 @@ const english = {
   'tile.sharing': 'Shares the screen',
   'tile.away': 'Connection lost',
   'tile.paused': 'Picture paused',
+  'tile.paused.why': 'The box sends no picture at present, so that speech and what matters more get through.',
   'tile.pin': 'Show {name} large',
 
   'people.title': 'People',
@@ -165,6 +166,7 @@ const english = {
   'help.people': 'People',
   'help.connection': 'Connection',
   'help.layout': 'Grid or speaker view',
+  'help.pin': 'Show who spoke last, or the tile with the focus, large. Arrow keys go from tile to tile',
   'help.previous': 'Previous page of people',
   'help.next': 'Next page of people',
   'help.leave': 'Leave',

@@ -63,7 +63,10 @@ test('views name what changed only', () => {
 
 test('heights, slots, initials and colours', () => {
   assert.deepEqual([50, 90, 190, 380, 800, 5000].map(stepHeight), [90, 90, 180, 360, 720, 1080]);
-  assert.deepEqual([360, 800, 1920].map(slotsFor), [9, 16, 25]);
+  assert.equal(slotsFor(1920, 1080), 48);
+  assert.equal(slotsFor(360, 740), slotsFor(740, 360));
+  assert.ok(slotsFor(360, 740) >= 9 && slotsFor(360, 740) < 25);
+  assert.equal(slotsFor(200, 200), 9);
   assert.deepEqual(['Ada Lovelace', 'Bob', '김민수', '  ', 'Ada M. Lovelace'].map(initials), ['AL', 'B', '김', '?', 'AL']);
   assert.ok(hue('p1') >= 0 && hue('p1') <= 360 && hue('p1') !== hue('p2'));
 });

@@ -64,6 +64,7 @@ function commandsOf(app, stage) {
       setPref('layout', layout);
       store.update({ layout, pinned: '' });
     },
+    pin: () => stage.pin(),
     previous: () => stage.turn(-1),
     next: () => stage.turn(1),
     help: helpDialog,

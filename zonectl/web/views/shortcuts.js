@@ -2,7 +2,7 @@
 
 import { pref } from '../app/prefs.js';
 
-/** @typedef {'mute'|'camera'|'share'|'chat'|'people'|'connection'|'layout'|'previous'|'next'|'help'|'leave'|'escape'} Command */
+/** @typedef {'mute'|'camera'|'share'|'chat'|'people'|'connection'|'layout'|'pin'|'previous'|'next'|'help'|'leave'|'escape'} Command */
 
 /** @type {{keys: string[], command: Command, label: string}[]} */
 export const SHORTCUTS = [
@@ -13,15 +13,16 @@ export const SHORTCUTS = [
   { keys: ['P'], command: 'people', label: 'help.people' },
   { keys: ['I'], command: 'connection', label: 'help.connection' },
   { keys: ['L'], command: 'layout', label: 'help.layout' },
-  { keys: ['['], command: 'previous', label: 'help.previous' },
-  { keys: [']'], command: 'next', label: 'help.next' },
+  { keys: ['F'], command: 'pin', label: 'help.pin' },
+  { keys: ['[', 'PageUp'], command: 'previous', label: 'help.previous' },
+  { keys: [']', 'PageDown'], command: 'next', label: 'help.next' },
   { keys: ['Q'], command: 'leave', label: 'help.leave' },
   { keys: ['?'], command: 'help', label: 'help.help' },
   { keys: ['Esc'], command: 'escape', label: 'help.escape' },
 ];
 
 /** The physical keys, for keyboards that write other letters. @type {Record<string, string>} */
-const CODES = Object.fromEntries([...'MVSCPILQ'].map((letter) => [`Key${letter}`, letter]));
+const CODES = Object.fromEntries([...'MVSCPILFQ'].map((letter) => [`Key${letter}`, letter]));
 
 /**
  * @param {Record<Command, () => void>} commands
@@ -35,7 +36,7 @@ export function listenForShortcuts(commands) {
       commands.escape();
       return;
     }
-    if (isTyping(event.target) || !pref('shortcuts', true)) return;
+    if (isTyping(event.target) || scrolls(event) || !pref('shortcuts', true)) return;
     const key = CODES[event.code] ?? event.key;
     const shortcut = SHORTCUTS.find((one) => one.keys.includes(key));
     if (!shortcut) return;
@@ -44,6 +45,11 @@ export function listenForShortcuts(commands) {
   };
   addEventListener('keydown', listener);
   return () => removeEventListener('keydown', listener);
+}
+
+/** Whether the key scrolls a panel. @param {KeyboardEvent} event */
+function scrolls({ key, target }) {
+  return key.startsWith('Page') && target instanceof Element && target.closest('.panel') !== null;
 }
 
 /** @param {EventTarget|null} target */

@@ -1,22 +1,19 @@
-/**
- * The stage: everybody's tiles, the shared content, and the pages. It also decides which pictures are asked for, since only what is on the screen
- * needs one.
- */
+/** The stage: everybody's tiles, the shared content, and the pages. What it shows is what Asking asks for. */
 
 import { h, icon, setText } from '../app/dom.js';
-import { assignSlots, capacityOf, changedViews, gridOf, ordered, pageOf, viewsOf } from '../app/layout.js';
+import { Asking } from '../app/asking.js';
+import { capacityOf, GAP, gridOf, MAX_TILES, narrowestOf, ordered, pageOf } from '../app/layout.js';
 import { t } from '../app/text.js';
 import { Tile } from './tile.js';
 
 /** @typedef {import('../app/state.js').State} State */
-/** @typedef {import('../app/protocol.js').View} View */
 
 const SELF = 'self';
 const CONTENT = 'content';
-const GAP = 8;
-const ASK_MS = 120;
-/** The narrowest tile, in CSS pixels, on a small and on a large stage. */
-const NARROWEST = { small: 140, large: 200 };
+/** Where a panel covers the stage; style/panels.css says the same. */
+const COVERED = matchMedia('(max-width: 700px)');
+/** How far a finger must travel to turn the page, in CSS pixels. */
+const SWIPE = 60;
 
 export class Stage {
   #app;
@@ -27,11 +24,6 @@ export class Stage {
   #banner = h('div.share-banner', { hidden: true });
   /** @type {Map<string, Tile>} */
   #tiles = new Map();
-  /** @type {string[]} */
-  #slots;
-  /** @type {View[]} */
-  #asked = [];
-  /** @type {ReturnType<typeof setTimeout>|undefined} */
   #asking;
   #selfVideo;
   #observer = new ResizeObserver(() => this.#draw(this.#app.store.state));
@@ -41,7 +33,7 @@ export class Stage {
   /** @param {import('../app/main.js').App} app */
   constructor(app) {
     this.#app = app;
-    this.#slots = new Array(app.session?.videoSlots ?? 0).fill('');
+    this.#asking = new Asking(app);
     this.#selfVideo = h('video', { autoplay: true, playsinline: true, tabindex: '-1' });
     this.#selfVideo.muted = true;
     this.#pager.append(
@@ -55,9 +47,11 @@ export class Stage {
       h('button.danger.small', { type: 'button', onclick: () => app.session?.stopSharing() }, t('share.stop')),
     );
     this.element = h('section.stage', { 'aria-label': t('stage.label') }, this.#banner, this.#list, this.#waiting, this.#pager);
+    this.#list.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => this.#steer(event));
+    listenForSwipes(this.#list, (by) => this.turn(by));
     this.#observer.observe(this.#list);
     this.#unwatch = app.store.watch(
-      ['participants', 'slots', 'speaker', 'layout', 'pinned', 'page', 'videos', 'local', 'online', 'me', 'role'],
+      ['participants', 'slots', 'speaker', 'layout', 'pinned', 'page', 'videos', 'local', 'online', 'me', 'role', 'panel'],
       (state) => this.#draw(state),
     );
   }
@@ -68,17 +62,26 @@ export class Stage {
     this.#app.store.update({ page });
   }
 
+  /** Shows whoever has the focus, or spoke last, large; or lets go again. */
+  pin() {
+    const { pinned, participants, spoke, me } = this.#app.store.state;
+    const tile = document.activeElement?.closest('.tile');
+    const focused = [...this.#tiles.values()].find((one) => one.pin && one.element === tile)?.id;
+    const last = lastOf(spoke, participants.filter((one) => one.id !== me));
+    this.#app.store.update({ pinned: pinned ? '' : focused ?? last ?? '' });
+  }
+
   close() {
     this.#unwatch();
     this.#observer.disconnect();
-    clearTimeout(this.#asking);
+    this.#asking.close();
     this.#selfVideo.srcObject = null;
   }
 
   /** Places the tiles and asks for their pictures. @param {State} state */
   #draw(state) {
     // After a lost connection everything is asked again: the session may be a new one.
-    if (!state.online) this.#asked = [];
+    if (!state.online) this.#asking.forget();
     const others = state.participants.filter((one) => one.id !== state.me && one.role !== 'viewer');
     const content = state.slots.find((slot) => slot.medium === 'content' && slot.participant && slot.participant !== state.me);
     const main = this.#main(state, others, content?.participant);
@@ -93,7 +96,7 @@ export class Stage {
     setText(this.#pageText, t('stage.page', { page: page.page + 1, pages: page.pages }));
     this.#waiting.replaceChildren(...(others.length === 0 && state.online ? [h('p', {}, t('stage.alone'))] : []));
     this.#banner.hidden = !state.local.screen.on;
-    this.#ask(main, page.items, others, sizes, height);
+    this.#ask(main, page.items, others, state.panel !== '' && COVERED.matches);
   }
 
   /**
@@ -106,8 +109,7 @@ export class Stage {
     if (sharer) return CONTENT;
     if (others.some((one) => one.id === state.pinned)) return state.pinned;
     if (state.layout !== 'speaker' || others.length === 0) return '';
-    const recent = [...state.spoke].filter(([id]) => others.some((one) => one.id === id)).sort((a, b) => b[1] - a[1])[0];
-    return recent?.[0] ?? others[0].id;
+    return lastOf(state.spoke, others) ?? '';
   }
 
   /**
@@ -119,22 +121,23 @@ export class Stage {
    * @param {number} height
    */
   #place(state, others, main, width, height) {
-    const narrowest = width < 600 ? NARROWEST.small : NARROWEST.large;
+    const slots = this.#asking.capacity;
     const ids = others.map((one) => one.id).filter((id) => id !== main);
     if (main) {
       // A strip beside or below the large one; style/meeting.css says where.
       const beside = isWide(width, height);
       const strip = beside ? Math.floor((height + GAP) / (112 + GAP)) : Math.floor((width + GAP) / (110 + GAP));
-      const page = pageOf(ids, state.page, Math.max(1, Math.min(strip - 1, this.#slots.length - 1)));
+      const page = pageOf(ids, state.page, Math.max(1, Math.min(strip - 1, slots - 1)));
       return { page: { ...page, items: [...page.items, SELF] }, sizes: { columns: 1, width: beside ? 200 : 110, height: beside ? 112 : 62, rows: 1 } };
     }
-    const capacity = Math.max(2, Math.min(capacityOf(width, height, GAP, narrowest), this.#slots.length + 1));
+    const capacity = Math.max(2, Math.min(capacityOf(width, height, GAP, narrowestOf(width)), MAX_TILES, slots + 1));
     const page = pageOf(ordered(ids, state.spoke, capacity - 1), state.page, capacity - 1);
     return { page: { ...page, items: [...page.items, SELF] }, sizes: gridOf(page.items.length + 1, width, height, GAP) };
   }
 
   /** @param {State} state @param {string[]} ids */
   #show(state, ids) {
+    const focused = this.#list.contains(document.activeElement);
     for (const [id, tile] of this.#tiles) {
       if (ids.includes(id)) continue;
       tile.setPicture({ video: null, paused: false });
@@ -148,6 +151,30 @@ export class Stage {
       tile.element.classList.toggle('content', id === CONTENT);
       this.#fill(tile, state);
     });
+    const pins = this.#pins();
+    this.#rove(pins.find((pin) => pin.tabIndex === 0) ?? pins[0]);
+    if (focused && !this.#list.contains(document.activeElement)) pins[0]?.focus();
+  }
+
+  /** The buttons of the tiles, in the order on the screen. */
+  #pins() {
+    return /** @type {HTMLButtonElement[]} */ ([...this.#list.querySelectorAll('.tile-pin')]);
+  }
+
+  /** The Tab key stops once at the tiles; arrows go on from there. @param {HTMLButtonElement|undefined} at */
+  #rove(at) {
+    for (const pin of this.#pins()) pin.tabIndex = pin === at ? 0 : -1;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #steer(event) {
+    const from = event.target instanceof Element ? event.target.closest('.tile-pin') : null;
+    if (!from) return;
+    const to = neighbour(this.#pins(), from, event.key);
+    if (!to) return;
+    event.preventDefault();
+    this.#rove(to);
+    to.focus();
   }
 
   /** @param {string} id */
@@ -202,31 +229,76 @@ export class Stage {
    * @param {string} main
    * @param {string[]} items
    * @param {import('../app/protocol.js').Participant[]} others
-   * @param {{height: number}} sizes
-   * @param {number} height
+   * @param {boolean} covered
    */
-  #ask(main, items, others, sizes, height) {
+  #ask(main, items, others, covered) {
     const sending = new Set(others.filter((one) => one.video).map((one) => one.id));
-    const scale = devicePixelRatio || 1;
-    /** @type {Map<string, {height: number, priority: number}>} */
+    /** @type {Map<string, import('../app/asking.js').Shown>} */
     const tiles = new Map();
     for (const id of [main, ...items]) {
-      if (sending.has(id)) tiles.set(id, id === main ? { height: height * scale, priority: 2 } : { height: sizes.height * scale, priority: 1 });
+      const tile = this.#tiles.get(id);
+      if (tile && sending.has(id)) tiles.set(id, { element: tile.element, priority: id === main ? 2 : 1 });
     }
-    this.#slots = assignSlots(this.#slots, [...tiles.keys()]);
-    clearTimeout(this.#asking);
-    this.#asking = setTimeout(() => this.#send(viewsOf(this.#slots, tiles)), ASK_MS);
+    this.#asking.want(tiles, covered);
   }
+}
 
-  /** @param {View[]} views */
-  #send(views) {
-    if (!this.#app.store.state.online) return;
-    const changed = changedViews(this.#asked, views);
-    if (changed.length > 0 && this.#app.session?.setViews(changed)) this.#asked = views;
-  }
+/**
+ * Who of some people spoke last, or came first where nobody spoke.
+ * @param {Map<string, number>} spoke
+ * @param {import('../app/protocol.js').Participant[]} people
+ */
+function lastOf(spoke, people) {
+  const when = (/** @type {{id: string}} */ { id }) => spoke.get(id) ?? 0;
+  return people.reduce((last, one) => (when(one) > when(last) ? one : last), people[0])?.id;
 }
 
 /** Whether the strip of small tiles fits better beside the large one than below it. @param {number} width @param {number} height */
 function isWide(width, height) {
   return width > height * 1.1;
+}
+
+/**
+ * The element that an arrow key leads to: the nearest one in its direction.
+ * @template {Element} E
+ * @param {E[]} all
+ * @param {Element} from
+ * @param {string} key
+ * @returns {E|undefined}
+ */
+function neighbour(all, from, key) {
+  if (key === 'Home') return all[0];
+  if (key === 'End') return all[all.length - 1];
+  const way = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] })[key];
+  if (!way) return undefined;
+  const here = from.getBoundingClientRect();
+  /** @type {[number, E|undefined]} */
+  let best = [Infinity, undefined];
+  for (const one of all) {
+    const there = one.getBoundingClientRect();
+    const x = there.x - here.x;
+    const y = there.y - here.y;
+    const along = x * way[0] + y * way[1];
+    const aside = Math.abs(x * way[1]) + Math.abs(y * way[0]);
+    if (along > 4 && along + 3 * aside < best[0]) best = [along + 3 * aside, one];
+  }
+  return best[1];
+}
+
+/**
+ * Turns pages by a finger.
+ * @param {HTMLElement} element
+ * @param {(by: number) => void} turn
+ */
+function listenForSwipes(element, turn) {
+  /** @type {Touch|null} */
+  let start = null;
+  element.addEventListener('touchstart', (event) => (start = event.touches.length === 1 ? event.touches[0] : null), { passive: true });
+  element.addEventListener('touchend', (event) => {
+    const end = event.changedTouches[0];
+    if (!start || !end) return;
+    const x = end.clientX - start.clientX;
+    if (Math.abs(x) > SWIPE && Math.abs(x) > 2 * Math.abs(end.clientY - start.clientY)) turn(x < 0 ? 1 : -1);
+    start = null;
+  });
 }

@@ -8,6 +8,8 @@ import { t } from '../app/text.js';
 
 /** How long a picture may take before the still one of before is given up. */
 const STILL_MS = 2500;
+/** How long a picture must be paused before the tile says so: shorter pauses belong to a change of who is seen. */
+const PAUSE_MS = 700;
 
 export class Tile {
   #name = h('span.tile-name');
@@ -21,6 +23,9 @@ export class Tile {
   #turn = 0;
   #seen = false;
   #shown = '';
+  #paused = false;
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #pausing;
 
   /**
    * @param {string} id of the participant
@@ -32,6 +37,7 @@ export class Tile {
     const label = h('div.tile-label', {}, this.#flags, this.#name);
     this.element = h('li.tile', {}, this.#avatar, this.#still, this.#note, label, this.pin);
     this.#avatar.style.setProperty('--hue', String(hue(id)));
+    if (onPin) this.element.addEventListener('dblclick', onPin);
   }
 
   /**
@@ -56,7 +62,7 @@ export class Tile {
     this.#flags.replaceChildren(
       ...flags.filter(([on]) => on).map(([, name, label]) => h('span.flag', { role: 'img', 'aria-label': t(label), title: t(label) }, icon(name))),
     );
-    if (away) setText(this.#note, t('tile.away'));
+    this.#setNote();
     if (this.pin) {
       setAttribute(this.pin, 'aria-pressed', String(pinned));
       setAttribute(this.pin, 'aria-label', t('tile.pin', { name }));
@@ -65,12 +71,19 @@ export class Tile {
   }
 
   /**
-   * Shows a video element, or none. Until the new one has a frame, the last picture of this person stays as a still.
+   * Shows a video element, or none. Until the new one has a frame, the last picture of this person stays as a still. Of a picture that the box has
+   * paused nothing stays: the tile says so in words.
    * @param {Picture} picture
    */
   setPicture({ video, paused }) {
-    const away = this.element.classList.contains('away');
-    setText(this.#note, away ? t('tile.away') : paused ? t('tile.paused') : '');
+    if (!paused) {
+      clearTimeout(this.#pausing);
+      this.#pausing = undefined;
+      this.#setPaused(false);
+    } else if (!this.#paused && this.#pausing === undefined) {
+      this.#pausing = setTimeout(() => this.#setPaused(true), PAUSE_MS);
+    }
+    this.#setNote();
     if (video === this.#video && (!video || video.parentElement === this.element)) return;
     this.#keepStill(video !== null);
     this.#turn++;
@@ -79,6 +92,20 @@ export class Tile {
     this.#seen = false;
     this.element.classList.remove('playing');
     if (video) this.#adopt(video, this.#turn);
+  }
+
+  /** @param {boolean} paused */
+  #setPaused(paused) {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    this.element.classList.toggle('paused', paused);
+    this.#setNote();
+  }
+
+  #setNote() {
+    const away = this.element.classList.contains('away');
+    setText(this.#note, away ? t('tile.away') : this.#paused ? t('tile.paused') : '');
+    this.#note.title = this.#paused && !away ? t('tile.paused.why') : '';
   }
 
   /** Whether a picture of this person is on the screen. */
