@@ -298,7 +298,7 @@ func TestBounds(t *testing.T) {
 	if err := mb.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := m.Join(EndpointConfig{VideoSlots: 26}); err == nil || !strings.Contains(err.Error(), "id") || !strings.Contains(err.Error(), "26") {
+	if _, err := m.Join(EndpointConfig{VideoSlots: 50}); err == nil || !strings.Contains(err.Error(), "id") || !strings.Contains(err.Error(), "50") {
 		t.Errorf("bad configuration: %v, want everything that is wrong", err)
 	}
 	mb = join(t, m, "b", 1)

@@ -24,7 +24,7 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"type":"send-chat","text":" \u0000 "}`:                                         ErrValue,
 		`{"type":"send-chat","text":"` + strings.Repeat("x", 4001) + `"}`:                ErrValue,
 		`{"type":"hello","min_version":2,"max_version":1}`:                               ErrValue,
-		`{"type":"hello","min_version":1,"max_version":1,"video_slots":26}`:              ErrValue,
+		`{"type":"hello","min_version":1,"max_version":1,"video_slots":50}`:              ErrValue,
 		`{"type":"hello","min_version":1,"max_version":1,"send":["audio","audio"]}`:      ErrValue,
 		`{"type":"hello","min_version":1,"max_version":1,"resume":{}}`:                   ErrValue,
 		`{"type":"set-views","views":[{"slot":-1}]}`:                                     ErrValue,
