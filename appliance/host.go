@@ -39,6 +39,7 @@ func (d *daemon) Describe() adminapi.Status {
 	for _, a := range d.zone.Alarms() {
 		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: a.Code, Text: a.Text, Since: a.Since})
 	}
+	s.Alarms = append(s.Alarms, d.registrars.alarms()...)
 	return s
 }
 

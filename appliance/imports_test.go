@@ -15,7 +15,7 @@ import (
 // mayImport is the picture of docs/architecture.md as a table: for each folder of the project, which others its code may import.
 // A folder's own internal packages are always its own business. Tests may import more, since they stand outside.
 var mayImport = map[string][]string{
-	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/config", "appliance/helper", "dataplane", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/web", "zonectl/wire"},
+	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/config", "appliance/helper", "dataplane", "dataplane/tunnel", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/web", "zonectl/wire"},
 	"appliance/config":          {"dscp"},
 	"appliance/adminapi":        {},
 	"appliance/helper":          {},
@@ -25,12 +25,13 @@ var mayImport = map[string][]string{
 	"zonectl/wire":              {},
 	"zonectl/quality":           {"zonectl/wire"},
 	"zonectl/web":               {},
-	"zonectl/client":            {"zonectl/wire", "zonectl/client/media", "dscp"},
+	"zonectl/client":            {"zonectl/wire", "zonectl/client/media", "dataplane/tunnel", "dscp"},
 	"zonectl/client/media":      {},
 	"zonectl/client/zoneclient": {"zonectl/client", "zonectl/client/media", "zonectl/wire"},
 	"mmr":                       {"dataplane", "dscp"},
 	"dataplane":                 {"dscp"},
 	"dataplane/nstest":          {},
+	"dataplane/tunnel":          {},
 	"dscp":                      {},
 	"dscp/enforce":              {"dscp"},
 	"storage":                   {},

@@ -48,6 +48,13 @@ func (l *markedListener) setMark(point dscp.CodePoint) error {
 	return nil
 }
 
+// marked is the code point in use.
+func (l *markedListener) marked() dscp.CodePoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.point
+}
+
 // Accept returns the next connection, marked.
 func (l *markedListener) Accept() (net.Conn, error) {
 	conn, err := l.AcceptTCP()

@@ -17,7 +17,7 @@ import (
 
 // parts lists what takes settings, in the order of applying: what others stand on comes first.
 func (d *daemon) parts() []config.Part {
-	return []config.Part{logPart{d}, hostPart{d}, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}}
+	return []config.Part{logPart{d}, hostPart{d}, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}, tunnelsPart{d}}
 }
 
 // ---- log
@@ -161,6 +161,7 @@ func (p zonePart) Apply(_ context.Context, doc config.Document) (config.Actual, 
 	if err != nil {
 		return nil, err
 	}
+	p.d.trusted.Store(&actual.TrustedProxies)
 	return config.Actual{
 		{Key: "zone.name", Wanted: doc.Zone.Name, Actual: actual.Name},
 		{Key: "zone.policy.start_meetings", Wanted: doc.Zone.Policy.StartMeetings, Actual: string(actual.Start)},

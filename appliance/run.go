@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -83,26 +84,29 @@ func (f runFlags) override(d config.Document) config.Document {
 
 // daemon holds the parts while they run.
 type daemon struct {
-	flags     runFlags
-	log       *slog.Logger
-	level     *slog.LevelVar
-	started   time.Time
-	identity  *identity
-	store     *storage.Store
-	plane     *dataplane.Plane
-	router    *mmr.Router
-	zone      *zonectl.Controller
-	tls       *certificates
-	enforcer  *enforce.Enforcer
-	https     *markedListener
-	adminAPI  *admin.Server
-	revisions *admin.Revisions
-	document  config.Document // as started, flags included: what cannot change while running
+	flags      runFlags
+	log        *slog.Logger
+	level      *slog.LevelVar
+	started    time.Time
+	identity   *identity
+	store      *storage.Store
+	plane      *dataplane.Plane
+	router     *mmr.Router
+	zone       *zonectl.Controller
+	tls        *certificates
+	enforcer   *enforce.Enforcer
+	https      *markedListener
+	trusted    atomic.Pointer[[]netip.Prefix] // of box.trusted_proxies
+	registrars registrars
+	adminAPI   *admin.Server
+	revisions  *admin.Revisions
+	document   config.Document // as started, flags included: what cannot change while running
 }
 
 // run is the daemon from start to end.
 func run(ctx context.Context, f runFlags) (err error) {
 	d := &daemon{flags: f, started: time.Now(), level: new(slog.LevelVar)}
+	d.registrars.d = d
 	d.log = newLogger(d.level)
 	slog.SetDefault(d.log)
 
@@ -126,7 +130,9 @@ func run(ctx context.Context, f runFlags) (err error) {
 		err = errors.Join(err, ended(planeErr), ended(d.plane.Close()))
 	}()
 	if err := d.revisions.Start(ctx, d.firstDocument()); err != nil {
-		return errors.Join(err, d.zone.Close(), d.router.Close())
+		err = errors.Join(err, d.zone.Close(), d.router.Close())
+		d.registrars.close()
+		return err
 	}
 	return d.serve(ctx, interrupted, planeEnded)
 }
@@ -254,7 +260,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	defer end()
 	parts, life := errgroup.WithContext(life)
 	parts.Go(func() error { return ended(d.zone.Run(life)) })
-	parts.Go(func() error { return ended(d.zone.Serve(d.tls.listen(d.https))) })
+	parts.Go(func() error { return ended(d.serveTLS(proxiedListener{d.https, &d.trusted})) })
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })
@@ -281,9 +287,13 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	}
 	notifyStopping()
 	err = d.zone.Close()
+	d.registrars.close()
 	end()
 	return errors.Join(err, parts.Wait(), d.router.Close())
 }
+
+// serveTLS serves what a listener of TCP connections brings as the HTTPS port is served.
+func (d *daemon) serveTLS(l net.Listener) error { return d.zone.Serve(d.tls.listen(l)) }
 
 // runSettling finds out, once a disk that had fallen silent answers again, which revision it has, and has the box agree with it.
 func (d *daemon) runSettling(ctx context.Context) error {

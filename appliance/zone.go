@@ -180,7 +180,8 @@ func (r *remote) siteAddCommand() *cobra.Command {
 // newTunnelsCommand returns `tunnel`, which also runs one: see tunnel.go.
 func newTunnelsCommand() *cobra.Command {
 	r := new(remote)
-	cmd := &cobra.Command{Use: "tunnel", Short: "List, add and remove HTTP tunnels", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Args: cobra.NoArgs}
+	new(tunnelFlags).runs(cmd)
 	r.flags(cmd)
 	cmd.AddCommand(r.tunnelListCommand(), r.tunnelAddCommand(), r.removeCommand("remove NAME", "Remove a tunnel", func(d *config.Document, name string) bool {
 		return drop(&d.Tunnels, func(t config.Tunnel) bool { return t.Name == name })

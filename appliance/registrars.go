@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"meetzone/appliance/adminapi"
+	"meetzone/appliance/config"
+	"meetzone/dataplane/tunnel"
+	"meetzone/dscp"
+)
+
+// registrars keep the zone registered with the tunnels that the document names, and serve what clients open through them.
+type registrars struct {
+	d     *daemon
+	alive sync.WaitGroup // runRegistrar and runRegistered
+
+	mu      sync.Mutex // guards what follows
+	running map[string]*tunnel.Registrar
+	closed  bool
+}
+
+// apply starts and ends registrations until they are as the document says.
+func (r *registrars) apply(list []config.Tunnel) (config.Actual, error) {
+	wanted := map[string]bool{}
+	for _, t := range list {
+		if t.Register {
+			wanted[t.URL] = true
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for url, registrar := range r.running {
+		if !wanted[url] {
+			_ = registrar.Close()
+			delete(r.running, url)
+		}
+	}
+	for url := range wanted {
+		if r.running[url] != nil || r.closed {
+			continue
+		}
+		registrar, err := tunnel.NewRegistrar(tunnel.RegistrarConfig{URL: url, Key: r.d.identity.zone, Dial: r.dial, Logger: r.d.log})
+		if err != nil {
+			return nil, err
+		}
+		if r.running == nil {
+			r.running = map[string]*tunnel.Registrar{}
+		}
+		r.running[url] = registrar
+		r.alive.Go(func() { r.runRegistrar(registrar) })
+		r.alive.Go(func() { r.runRegistered(registrar) })
+	}
+	return r.observeLocked(list), nil
+}
+
+// runRegistrar keeps one registration.
+func (r *registrars) runRegistrar(registrar *tunnel.Registrar) { _ = registrar.Run() } // ends with Close, and for no other reason
+
+// runRegistered serves what comes through it, as the HTTPS listener is served.
+func (r *registrars) runRegistered(registrar *tunnel.Registrar) {
+	if err := ended(r.d.serveTLS(registrar)); err != nil {
+		r.d.log.Warn("connections of a tunnel are not served any more", "tunnel", registrar.Addr().String(), "err", err)
+	}
+}
+
+// observe says which tunnels the zone is registered with.
+func (r *registrars) observe(list []config.Tunnel) config.Actual {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.observeLocked(list)
+}
+
+func (r *registrars) observeLocked(list []config.Tunnel) (facts config.Actual) {
+	for _, t := range list {
+		registrar := r.running[t.URL]
+		if !t.Register || registrar == nil {
+			continue
+		}
+		f := config.Fact{Key: "tunnels." + t.Name, Wanted: "registered", Actual: "registered"}
+		if err, _ := registrar.Problem(); err != nil {
+			f.Actual, f.Note = "not registered", err.Error()
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// registerGrace is how long a registration may be missing before it is an alarm.
+const registerGrace = 15 * time.Second
+
+// alarms tells of tunnels with which the zone cannot register.
+func (r *registrars) alarms() (list []adminapi.Alarm) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for url, registrar := range r.running {
+		if err, since := registrar.Problem(); err != nil && time.Since(since) > registerGrace {
+			list = append(list, adminapi.Alarm{Code: "tunnel", Since: since,
+				Text: fmt.Sprintf("The zone is not registered with the tunnel %s: %v. Clients cannot come in that way.", url, err)})
+		}
+	}
+	return list
+}
+
+// close ends all registrations and waits for them.
+func (r *registrars) close() {
+	r.mu.Lock()
+	r.closed = true
+	for url, registrar := range r.running {
+		_ = registrar.Close()
+		delete(r.running, url)
+	}
+	r.mu.Unlock()
+	r.alive.Wait()
+}
+
+// dial opens a connection to a tunnel, marked as signalling.
+func (r *registrars) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if socket, ok := conn.(*net.TCPConn); ok {
+		_ = mark(socket, dscp.Signalling, r.d.https.marked()) // without a mark it works too
+	}
+	return conn, nil
+}
+
+// ---- the part of the document
+
+type tunnelsPart struct{ d *daemon }
+
+var _ config.Observer = tunnelsPart{}
+
+func (tunnelsPart) Name() string { return "tunnels" }
+
+func (tunnelsPart) Check(config.Document) error { return nil } // the document's own checks are all there is
+
+func (p tunnelsPart) Apply(_ context.Context, doc config.Document) (config.Actual, error) {
+	return p.d.registrars.apply(doc.Tunnels)
+}
+
+func (p tunnelsPart) Observe(doc config.Document) config.Actual {
+	return p.d.registrars.observe(doc.Tunnels)
+}
