@@ -9,8 +9,8 @@ import (
 	"meetzone/mmr/internal/description"
 )
 
-// The box offers, but to clients that do it themselves (clientoffer.go). Payload types and extension ids are the same for every client, so that nothing needs to be translated
-// between them.
+// The box offers, but to clients that do it themselves (clientoffer.go). Payload types and extension ids are the same for every client, so that
+// nothing needs to be translated between them.
 
 // Payload types in the offer.
 const (
