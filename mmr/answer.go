@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
 	"meetzone/mmr/internal/description"
 	"meetzone/mmr/internal/packet"
 )
@@ -52,7 +53,7 @@ func (e *endpoint) acceptedSections(a *description.Answer) (list []answered, err
 			continue
 		}
 		entry := answered{Medium: is.medium, Up: is.up, Slot: is.slot}
-		if err := entry.takeCodec(s); err != nil {
+		if err := entry.takeCodecs(s); err != nil {
 			return nil, fmt.Errorf("mid %q: %w", s.Mid, err)
 		}
 		if is.up {
@@ -66,25 +67,29 @@ func (e *endpoint) acceptedSections(a *description.Answer) (list []answered, err
 	return list, nil
 }
 
-// takeCodec finds the first payload type that was offered, and its retransmission.
-func (x *answered) takeCodec(s *description.Accepted) error {
-	offered := codecsOf(x.Medium)
-	for _, c := range offered {
-		got, ok := s.Codec(c.PayloadType)
-		if !ok || !strings.EqualFold(got.Name, c.Name) || got.ClockRate != c.ClockRate {
+// takeCodecs finds the payload types that were offered, and their retransmissions.
+func (x *answered) takeCodecs(s *description.Accepted) error {
+	for i := range s.Codecs {
+		c := &s.Codecs[i]
+		kind := kindNamed(c.Name)
+		offered := &offeredFormats[kind]
+		if kind == codec.Unknown || kind.Video() == (x.Medium == Audio) || c.PayloadType != offered.pt || c.ClockRate != kind.ClockRate() {
 			continue
 		}
-		switch {
-		case c.Repairs == 0 && x.PayloadType == 0:
-			x.PayloadType = c.PayloadType
-			x.NACK = slices.Contains(got.Feedback, "nack")
-			x.Numbering = numberingOf(s, &got)
-		case c.Repairs != 0 && c.Repairs == x.PayloadType && got.Repairs == c.Repairs:
-			x.RTXPayloadType = c.PayloadType
+		f := format{pt: offered.pt, nack: slices.Contains(c.Feedback, "nack")}
+		if rtx, ok := s.Codec(offered.rtx); ok && offered.rtx != 0 && strings.EqualFold(rtx.Name, "rtx") && rtx.Repairs == offered.pt {
+			f.rtx = offered.rtx
+		}
+		x.Formats[kind] = f
+		if x.Numbering == 0 {
+			x.Numbering = numberingOf(s, c)
 		}
 	}
-	if x.PayloadType == 0 {
+	if x.Formats.set() == 0 {
 		return errors.New("no codec in common")
+	}
+	if s.Mixed && !x.Up {
+		x.Dependency = extensionID(s, dependencyURI)
 	}
 	return nil
 }
@@ -94,8 +99,13 @@ func numberingOf(s *description.Accepted, c *description.Codec) uint8 {
 	if !slices.Contains(c.Feedback, "transport-cc") {
 		return 0
 	}
+	return extensionID(s, transportSequenceURI)
+}
+
+// extensionID returns the id under which a client takes an extension, 0 when it does not.
+func extensionID(s *description.Accepted, uri string) uint8 {
 	for _, x := range s.Extensions {
-		if x.URI == transportSequenceURI && x.ID <= packet.MaxOneByteID {
+		if x.URI == uri && x.ID <= packet.MaxOneByteID {
 			return uint8(x.ID)
 		}
 	}

@@ -126,10 +126,10 @@ func (g *rig) join(tb testing.TB, m *Meeting, id EndpointID, sends bool) {
 	if err := e.enter(g.now); err != nil {
 		tb.Fatal(err)
 	}
-	sections := []answered{{Medium: Audio, PayloadType: ptOpus}, {Medium: Video, PayloadType: ptVP8, RTXPayloadType: ptVP8RTX, NACK: true}}
+	sections := []answered{{Medium: Audio, Formats: formatsFor(Audio)}, {Medium: Video, Formats: formatsFor(Video)}}
 	if sends {
 		sections = []answered{
-			{Medium: Audio, Up: true, PayloadType: ptOpus, SSRC: 1}, {Medium: Video, Up: true, PayloadType: ptVP8, SSRC: 2, NACK: true},
+			{Medium: Audio, Up: true, Formats: formatsFor(Audio), SSRC: 1}, {Medium: Video, Up: true, Formats: formatsFor(Video), SSRC: 2},
 		}
 	}
 	e.applyAnswer(g.now, sections)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
 	"meetzone/mmr/internal/description"
 	"meetzone/mmr/internal/packet"
 )
@@ -82,25 +83,26 @@ func readSection(s *description.Accepted, publishes bool) (section offeredSectio
 	case len(s.Fingerprints) == 0:
 		return section, errors.New("it has no fingerprint of SHA-256 or better")
 	}
-	if section.codecs = commonCodecs(section.medium, s); len(section.codecs) == 0 {
-		return section, fmt.Errorf("the box forwards %s here, and the offer has %s", codecNames(codecsOf(section.medium)), codecNames(s.Codecs))
+	if section.codecs = commonCodecs(section.medium, s, publishes); len(section.codecs) == 0 {
+		return section, fmt.Errorf("the box forwards %s here, and the offer has %s", codecNames(codecsOf(section.medium, allCodecs)), codecNames(s.Codecs))
 	}
-	section.ids = commonExtensions(slotExtensions(), s)
+	section.ids = commonExtensions(slotExtensions(section.medium), s)
 	if publishes {
-		section.ids = commonExtensions(extensionsOf(section.medium), s)
+		section.ids = slices.DeleteFunc(commonExtensions(extensionsOf(section.medium), s), func(x description.Extension) bool {
+			return x.URI == dependencyURI && x.ID != extDependency // it is passed on as it comes, so that its id has to be the box's
+		})
 	}
 	return section, nil
 }
 
-// commonCodecs returns the best codec of the box that the client has too, and its retransmission, under the client's payload types.
-func commonCodecs(m Medium, s *description.Accepted) (list []description.Codec) {
-	for _, ours := range codecsOf(m) {
-		if ours.Repairs != 0 {
+// commonCodecs returns the codecs that the box and the client have, with their retransmissions, under the client's payload types. Of a
+// publisher it is the best, so that it sends no other; a watcher may be sent all.
+func commonCodecs(m Medium, s *description.Accepted, publishes bool) (list []description.Codec) {
+	for _, ours := range codecsOf(m, allCodecs) {
+		if ours.Repairs != 0 || publishes && len(list) > 0 {
 			continue
 		}
-		i := slices.IndexFunc(s.Codecs, func(theirs description.Codec) bool {
-			return strings.EqualFold(theirs.Name, ours.Name) && theirs.ClockRate == ours.ClockRate && theirs.Channels == ours.Channels
-		})
+		i := slices.IndexFunc(s.Codecs, func(theirs description.Codec) bool { return compatible(&ours, &theirs) })
 		if i < 0 {
 			continue
 		}
@@ -110,12 +112,27 @@ func commonCodecs(m Medium, s *description.Accepted) (list []description.Codec) 
 		list = append(list, ours)
 		for _, c := range s.Codecs {
 			if strings.EqualFold(c.Name, "rtx") && c.Repairs == theirs.PayloadType && c.ClockRate == ours.ClockRate {
-				return append(list, description.Codec{PayloadType: c.PayloadType, Name: c.Name, ClockRate: c.ClockRate, Repairs: c.Repairs})
+				list = append(list, description.Codec{PayloadType: c.PayloadType, Name: c.Name, ClockRate: c.ClockRate, Repairs: c.Repairs})
+				break
 			}
 		}
-		return list
 	}
-	return nil
+	return list
+}
+
+// formatsOf returns codecs under their payload types.
+func formatsOf(list []description.Codec) (f formats) {
+	for _, c := range list {
+		if c.Repairs == 0 {
+			f[kindNamed(c.Name)] = format{pt: c.PayloadType, nack: slices.Contains(c.Feedback, "nack")}
+		}
+	}
+	for _, c := range list {
+		if kind, rtx := f.find(c.Repairs); c.Repairs != 0 && kind != codec.Unknown && !rtx {
+			f[kind].rtx = c.PayloadType
+		}
+	}
+	return f
 }
 
 // codecNames lists codecs for a person.
@@ -191,11 +208,7 @@ func (e *endpoint) acceptOffer(now dataplane.Instant, o *ClientOffer) (descripti
 	var list []answered
 	for i := range o.sections {
 		s, theirs := &o.sections[i], &o.offer.Sections[i]
-		entry := answered{Medium: s.medium, Mid: theirs.Mid, Up: e.up[s.medium] != nil, PayloadType: s.codecs[0].PayloadType}
-		entry.NACK = slices.Contains(s.codecs[0].Feedback, "nack")
-		if len(s.codecs) > 1 {
-			entry.RTXPayloadType = s.codecs[1].PayloadType
-		}
+		entry := answered{Medium: s.medium, Mid: theirs.Mid, Up: e.up[s.medium] != nil, Formats: formatsOf(s.codecs)}
 		section := description.Section{Mid: theirs.Mid, Kind: theirs.Kind, Codecs: s.codecs}
 		switch {
 		case entry.Up:
@@ -205,7 +218,10 @@ func (e *endpoint) acceptOffer(now dataplane.Instant, o *ClientOffer) (descripti
 			d := e.slots[s.medium][0]
 			section.Extensions, entry.Numbering = s.ids, numberingOf(theirs, &s.codecs[0])
 			section.Send, section.Stream, section.SSRC = true, streamOf(s.medium, 0), d.ssrc
-			if entry.RTXPayloadType != 0 {
+			if o.offer.Mixed {
+				entry.Dependency = extensionID(theirs, dependencyURI)
+			}
+			if slices.ContainsFunc(s.codecs, func(c description.Codec) bool { return c.Repairs != 0 }) {
 				section.RTXSSRC = d.rtxSSRC
 			}
 		default:

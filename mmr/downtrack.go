@@ -32,7 +32,8 @@ type downTrack struct {
 	kind   codec.Kind
 
 	ssrc, rtxSSRC uint32 // announced by the offer; rtxSSRC is 0 for audio
-	pt, rtxPT     uint8
+	formats       formats
+	dependency    uint8 // id of the extension for dependency descriptors, 0 without
 	numbering     uint8 // id of the extension for transport-wide numbers, 0 without
 	path          uint8 // transport, as the estimator has it
 	accepted      bool
@@ -80,7 +81,7 @@ func newDownTrack(m Medium, index int) *downTrack {
 
 // accept takes the answer to the slot's section.
 func (d *downTrack) accept(a *answered) {
-	d.accepted, d.pt, d.rtxPT, d.numbering = true, a.PayloadType, a.RTXPayloadType, a.Numbering
+	d.accepted, d.formats, d.numbering, d.dependency = true, a.Formats, a.Numbering, a.Dependency
 }
 
 // assign puts a publication into the slot, nil empties it. A picture that is shown goes on until the new one's keyframe has come, or
@@ -217,8 +218,8 @@ func (d *downTrack) forward(now dataplane.Instant, s *source) {
 
 // take sends a packet if it belongs into the slot. upTo is the newest packet of its source that has had its turn, or is about to.
 func (d *downTrack) take(now dataplane.Instant, s *source, a *arrival, upTo uint64) {
-	if a.in.Descriptor.TID > d.target.Temporal {
-		d.munge.Drop(&a.in)
+	if d.formats[a.in.Codec].pt == 0 {
+		d.munge.Halt() // the receiver cannot decode it: until the sender has changed, the old picture stays
 		return
 	}
 	switch verdict := d.pass(now, a); verdict {
@@ -230,6 +231,9 @@ func (d *downTrack) take(now dataplane.Instant, s *source, a *arrival, upTo uint
 			s.requestKeyframe(now)
 		}
 	}
+	if d.showing == s && d.munge.Behind() {
+		s.requestKeyframe(now) // a larger spatial layer is to be had, and only with one
+	}
 }
 
 // pass sends one packet if it may be sent.
@@ -239,7 +243,7 @@ func (d *downTrack) pass(now dataplane.Instant, a *arrival) munge.Verdict {
 	case verdict.Forwarded():
 		d.send(now, a, &out)
 	case verdict == munge.Fill:
-		d.send(now, &arrival{}, &out)
+		d.send(now, &arrival{in: munge.In{Codec: a.in.Codec}}, &out)
 	}
 	return verdict
 }
@@ -273,31 +277,62 @@ func (d *downTrack) begin(now dataplane.Instant, s *source) {
 
 // send rewrites one packet and seals it.
 func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
-	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: d.pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
+	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: d.formats[a.in.Codec].pt, SequenceNumber: uint16(out.Sequence), Timestamp: out.Timestamp, SSRC: d.ssrc}
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(a.payload)
 	}
-	d.write(now, &h, a.payload)
+	d.write(now, &h, d.depend(a, out), a.payload)
 	d.packets++
 	d.octets += uint32(len(a.payload))
 	d.bytes += uint64(packet.FixedLen + len(a.payload))
 	d.e.sh.stats.forwarded++
 }
 
+// depend returns the dependency descriptor that the packet leaves with, nil when it has none, or the receiver takes none. Where layers are left
+// out, it says which decode targets remain.
+func (d *downTrack) depend(a *arrival, out *munge.Out) []byte {
+	if d.dependency == 0 || len(a.value) == 0 {
+		return nil
+	}
+	sh := d.e.sh
+	active, all := uint32(0), uint32(0)
+	if s := d.e.sh.sources[a.in.Source]; s != nil && s.structure != nil {
+		spatial, temporal := d.munge.Selected()
+		active, all = s.structure.Targets(spatial, temporal), s.structure.Targets(maxSpatial-1, maxTemporal-1)
+	}
+	return a.dependency.Rewrite(sh.descriptor[:0], a.value, out.Number, active != all, active)
+}
+
 // write completes a header and has the packet sealed. The number is part of what is sealed, so each packet gets one of its own, also one that
 // is sent again.
-func (d *downTrack) write(now dataplane.Instant, h *packet.Header, payload []byte) {
-	header, n := &d.e.sh.header, packet.FixedLen
-	packet.PutHeader(header[:], h)
+func (d *downTrack) write(now dataplane.Instant, h *packet.Header, descriptor, payload []byte) {
+	header, n := d.e.sh.header[:], packet.FixedLen
+	packet.PutHeader(header, h)
 	if h.PaddingLen > 0 {
 		header[0] |= 0x20
 	}
-	if d.numbering != 0 {
+	number := 0 // where the element with the number lies
+	switch {
+	case len(descriptor) > 0:
+		n = packet.BeginElements(header, len(descriptor))
+		n = packet.AppendElement(header, n, d.dependency, descriptor)
+		if d.numbering != 0 {
+			number = n
+			n = packet.AppendElement(header, n, d.numbering, []byte{0, 0})
+		}
+		n = packet.EndElements(header, n)
+	case d.numbering != 0:
 		n = packet.TransportSequenceLen + packet.FixedLen
-		seq := d.e.budget.number(now, d.path, d.medium.Class(), n+len(payload)+wireOverhead)
-		packet.PutTransportSequence(header[:], d.numbering, seq)
-	} else {
-		d.e.budget.spend(now, d.medium.Class(), n+len(payload)+wireOverhead)
+	}
+	size := n + len(payload) + wireOverhead
+	switch {
+	case d.numbering == 0:
+		d.e.budget.spend(now, d.medium.Class(), size)
+	case number != 0:
+		seq := d.e.budget.number(now, d.path, d.medium.Class(), size)
+		packet.AppendElement(header, number, d.numbering, []byte{byte(seq >> 8), byte(seq)})
+	default:
+		packet.PutTransportSequence(header, d.numbering, d.e.budget.number(now, d.path, d.medium.Class(), size))
 	}
 	d.out.sendRTP(d.medium.Class(), header[:n], payload)
 }
@@ -308,11 +343,12 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	d.stats.NACKs++
 	sh.stats.nacks++
 	last := &d.resent[seq%uint16(len(d.resent))]
-	if d.rtxPT == 0 || d.out == nil || last.seq == seq && last.at > 0 && now-last.at < max(resendGuard, dataplane.Instant(d.stats.RoundTrip/2)) {
+	if d.out == nil || last.seq == seq && last.at > 0 && now-last.at < max(resendGuard, dataplane.Instant(d.stats.RoundTrip/2)) {
 		return
 	}
 	a, ok := d.sent(seq)
-	if !ok || packet.OSNLen+len(a.payload) > cap(sh.scratch) {
+	rtx := d.formats[a.in.Codec].rtx
+	if !ok || rtx == 0 || packet.OSNLen+len(a.payload) > cap(sh.scratch) {
 		return
 	}
 	out, ok := d.munge.Resend(seq, &a.in)
@@ -320,14 +356,14 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	last.seq, last.at = seq, now
-	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
+	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: rtx, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
 	d.rtxSeq++
 	b := sh.scratch[:packet.OSNLen+len(a.payload)]
 	packet.PutRTX(b, seq, a.payload)
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(b[packet.OSNLen:])
 	}
-	d.write(now, &h, b)
+	d.write(now, &h, d.depend(&a, &out), b)
 	d.stats.Resent++
 	sh.stats.resent++
 }

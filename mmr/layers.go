@@ -204,6 +204,7 @@ func (d *downTrack) setTarget(now dataplane.Instant, l Layer) {
 // aim changes what is wanted of the publication in the slot.
 func (d *downTrack) aim(now dataplane.Instant, l Layer) {
 	d.target = l
+	d.munge.Select(l.Spatial, l.Temporal)
 	d.choose(now)
 }
 

@@ -267,7 +267,7 @@ func TestAnswerRefused(t *testing.T) {
 		"no fingerprint": strings.ReplaceAll(good, "a=fingerprint:", "a=x-fingerprint:"),
 		"SHA-1":          strings.ReplaceAll(good, "a=fingerprint:sha-256", "a=fingerprint:sha-1"),
 		"unknown mid":    strings.ReplaceAll(good, "a=mid:video0", "a=mid:video7"),
-		"other codec":    strings.ReplaceAll(good, "VP8/90000", "H263/90000"),
+		"other codec":    strings.NewReplacer("VP8/90000", "H263/90000", "VP9/90000", "H263/90000", "H264/90000", "H263/90000", "AV1/90000", "H263/90000").Replace(good),
 	} {
 		if err := mb.Answer(ctx, bad); !errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: %v, want ErrAnswer", name, err)

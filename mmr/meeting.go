@@ -7,16 +7,20 @@ import (
 	"sync/atomic"
 
 	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
 )
 
 // Meeting is one meeting of the router.
 type Meeting struct {
-	r         *Router
-	cfg       MeetingConfig
-	h         *handler // of the home worker
-	sh        *shard   // only on the home worker's thread
-	endpoints atomic.Int32
-	closed    atomic.Bool
+	r   *Router
+	cfg MeetingConfig
+	h   *handler // of the home worker
+	sh  *shard   // only on the home worker's thread
+	// preference are the codecs of pictures that may be sent, best first; codecs is the same as a set, with Opus.
+	preference []codec.Kind
+	codecs     codecSet
+	endpoints  atomic.Int32
+	closed     atomic.Bool
 }
 
 // Join makes an endpoint. Its transports come to life with Offer and Answer.

@@ -12,35 +12,11 @@ import (
 // The box offers, but to clients that do it themselves (clientoffer.go). Payload types and extension ids are the same for every client, so that
 // nothing needs to be translated between them.
 
-// Payload types in the offer.
-const (
-	ptOpus   = 111
-	ptVP8    = 96
-	ptVP8RTX = 97
-)
-
-// videoRate is the clock of video.
-const videoRate = 90000
-
-// codecsOf returns what the box takes and sends of a medium, best first.
-func codecsOf(m Medium) []description.Codec {
-	if m == Audio {
-		return []description.Codec{{
-			PayloadType: ptOpus, Name: "opus", ClockRate: 48000, Channels: 2,
-			Parameters: "minptime=10;useinbandfec=1", Feedback: []string{"transport-cc"},
-		}}
-	}
-	return []description.Codec{
-		{
-			PayloadType: ptVP8, Name: "VP8", ClockRate: videoRate,
-			Feedback: []string{"nack", "nack pli", "ccm fir", "goog-remb", "transport-cc"},
-		},
-		{PayloadType: ptVP8RTX, Name: "rtx", ClockRate: videoRate, Repairs: ptVP8},
-	}
-}
-
 // transportSequenceURI names the extension for transport-wide numbers.
 const transportSequenceURI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+// dependencyURI names the dependency descriptor.
+const dependencyURI = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 
 // extensionsOf returns the header extensions that a client puts on what it sends.
 func extensionsOf(m Medium) []description.Extension {
@@ -49,6 +25,9 @@ func extensionsOf(m Medium) []description.Extension {
 		{ID: extTransportSequence, URI: transportSequenceURI},
 		{ID: extMID, URI: "urn:ietf:params:rtp-hdrext:sdes:mid"},
 	}
+	if m != Audio {
+		list = append(list, description.Extension{ID: extDependency, URI: dependencyURI})
+	}
 	if m == Audio {
 		list = append(list, description.Extension{ID: extAudioLevel, URI: "urn:ietf:params:rtp-hdrext:ssrc-audio-level"})
 	}
@@ -56,8 +35,12 @@ func extensionsOf(m Medium) []description.Extension {
 }
 
 // slotExtensions returns the header extensions that the box puts on what it sends.
-func slotExtensions() []description.Extension {
-	return []description.Extension{{ID: extTransportSequence, URI: transportSequenceURI}}
+func slotExtensions(m Medium) []description.Extension {
+	list := []description.Extension{{ID: extTransportSequence, URI: transportSequenceURI}}
+	if m != Audio {
+		list = append(list, description.Extension{ID: extDependency, URI: dependencyURI})
+	}
+	return list
 }
 
 // kindOf returns the kind of SDP section a medium has.
@@ -149,11 +132,11 @@ func (e *endpoint) describe(ts *[NumMedia]*transport) description.Offer {
 // sections returns what the client may send of a medium, then its receive slots.
 func (e *endpoint) sections(m Medium) (list []description.Section) {
 	if e.up[m] != nil {
-		list = append(list, description.Section{Mid: upMidOf(m), Kind: kindOf(m), Codecs: codecsOf(m), Extensions: extensionsOf(m)})
+		list = append(list, description.Section{Mid: upMidOf(m), Kind: kindOf(m), Codecs: codecsOf(m, e.m.codecs), Extensions: extensionsOf(m)})
 	}
 	for i, d := range e.slots[m] {
 		list = append(list, description.Section{
-			Mid: slotMid(m, i), Stream: streamOf(m, i), Kind: kindOf(m), Send: true, Codecs: codecsOf(m), Extensions: slotExtensions(), SSRC: d.ssrc,
+			Mid: slotMid(m, i), Stream: streamOf(m, i), Kind: kindOf(m), Send: true, Codecs: codecsOf(m, e.m.codecs), Extensions: slotExtensions(m), SSRC: d.ssrc,
 			RTXSSRC: d.rtxSSRC,
 		})
 	}

@@ -290,7 +290,7 @@ const maxProbe = 200
 func (e *endpoint) padded() *downTrack {
 	for m := Video; m <= Content; m++ {
 		for _, d := range e.slots[m] {
-			if d.out != nil && d.accepted && d.rtxPT != 0 && d.numbering != 0 {
+			if d.out != nil && d.accepted && d.formats.rtx() != 0 && d.numbering != 0 {
 				return d
 			}
 		}
@@ -301,9 +301,9 @@ func (e *endpoint) padded() *downTrack {
 // pad sends a packet of padding.
 func (d *downTrack) pad(now dataplane.Instant) {
 	timestamp, _ := d.munge.Timestamp(time.Duration(now))
-	h := packet.Header{PayloadType: d.rtxPT, SequenceNumber: d.rtxSeq, Timestamp: timestamp, SSRC: d.rtxSSRC, PaddingLen: paddingLen}
+	h := packet.Header{PayloadType: d.formats.rtx(), SequenceNumber: d.rtxSeq, Timestamp: timestamp, SSRC: d.rtxSSRC, PaddingLen: paddingLen}
 	d.rtxSeq++
-	d.write(now, &h, padding[:])
+	d.write(now, &h, nil, padding[:])
 }
 
 // padding ends with its own length.

@@ -107,7 +107,12 @@ func startRouter(t *testing.T, workers int, listen ...string) *testRouter {
 // open opens a meeting.
 func (tr *testRouter) open(t *testing.T) *Meeting {
 	t.Helper()
-	m, err := tr.Open(MeetingConfig{})
+	return tr.openWith(t, MeetingConfig{})
+}
+
+func (tr *testRouter) openWith(t *testing.T, cfg MeetingConfig) *Meeting {
+	t.Helper()
+	m, err := tr.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

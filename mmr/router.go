@@ -187,11 +187,15 @@ func (r *Router) Close() error {
 
 // MeetingConfig bounds a meeting.
 type MeetingConfig struct {
-	MaxEndpoints int // 0: no bound but the router's
+	MaxEndpoints int      // 0: no bound but the router's
+	Codecs       []string // of pictures, best first: vp8, vp9, h264, av1; VP8 is always there. Default DefaultCodecs
 }
 
 // Open opens a meeting. Its home is the worker with the fewest endpoints.
 func (r *Router) Open(cfg MeetingConfig) (*Meeting, error) {
+	if err := CheckCodecs(cfg.Codecs); err != nil {
+		return nil, fmt.Errorf("open meeting: %w", err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	handlers := r.all()
@@ -207,7 +211,8 @@ func (r *Router) Open(cfg MeetingConfig) (*Meeting, error) {
 			home = h
 		}
 	}
-	m := &Meeting{r: r, cfg: cfg, h: home, sh: newShard()}
+	m := &Meeting{r: r, cfg: cfg, h: home, sh: newShard(), preference: preference(cfg.Codecs)}
+	m.codecs = setOf(m.preference)
 	if err := home.w.Post(dataplane.TaskFunc(func(dataplane.Instant) { home.addShard(m.sh) })); err != nil {
 		return nil, fmt.Errorf("open meeting: %w", err)
 	}

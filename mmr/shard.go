@@ -6,6 +6,7 @@ import (
 
 	"meetzone/dataplane"
 	"meetzone/dscp"
+	"meetzone/mmr/internal/codec"
 	"meetzone/mmr/internal/munge"
 	"meetzone/mmr/internal/packet"
 	"meetzone/mmr/internal/speaker"
@@ -78,10 +79,11 @@ type shard struct {
 	busy       bool  // packets arrived since the last tick
 	wall       int64 // Unix nanoseconds of instant 0, 0 unknown
 
-	header  [packet.FixedLen + packet.TransportSequenceLen]byte // of the packet that is being sent
-	scratch []byte                                              // payload of a packet that is sent again; an RTCP compound
-	seqs    []uint16
-	stats   shardStats
+	header     [packet.FixedLen + packet.MaxElements]byte // of the packet that is being sent
+	descriptor [codec.MaxDependency]byte                  // its dependency descriptor
+	scratch    []byte                                     // payload of a packet that is sent again; an RTCP compound
+	seqs       []uint16
+	stats      shardStats
 }
 
 // shardStats counts what the router's statistics show.

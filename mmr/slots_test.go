@@ -58,9 +58,9 @@ func bareEndpoint(t *testing.T, sh *shard, id EndpointID, videoSlots int) (*endp
 	sh.addEndpoint(0, e)
 	var sections []answered
 	for m := range NumMedia {
-		a := answered{Medium: Medium(m), PayloadType: ptVP8, RTXPayloadType: ptVP8RTX, NACK: true}
+		a := answered{Medium: Medium(m), Formats: formatsFor(Video)}
 		if Medium(m) == Audio {
-			a.PayloadType, a.RTXPayloadType = ptOpus, 0
+			a.Formats = formatsFor(Audio)
 		}
 		for i := range e.slots[m] {
 			a.Slot = i
@@ -92,7 +92,7 @@ const cameraMark = 14 // offset in the payload, behind descriptor and frame head
 
 func newCamera(e *endpoint, index int, r *rand.Rand) *camera {
 	c := &camera{e: e, index: index, seq: 1<<16 | uint64(r.IntN(1<<16)), picture: uint16(r.IntN(1 << 15)), ts: r.Uint32()}
-	e.up[Video].bindTo(0, &c.tt, &answered{SSRC: uint32(1000 + index), PayloadType: ptVP8})
+	e.up[Video].bindTo(0, &c.tt, &answered{SSRC: uint32(1000 + index), Formats: formatsFor(Video)})
 	c.asked = e.up[Video].streams[0].src.keyAsked
 	return c
 }
@@ -275,4 +275,14 @@ func checkStream(t *testing.T, stream map[uint64][]byte) {
 	if begins < 100 {
 		t.Errorf("sources began %d times only", begins)
 	}
+}
+
+// formatsFor returns what a client accepts of a medium that takes everything.
+func formatsFor(m Medium) (f formats) {
+	for kind, offered := range offeredFormats {
+		if codec.Kind(kind).Video() == (m != Audio) {
+			f[kind] = offered
+		}
+	}
+	return f
 }

@@ -81,6 +81,10 @@ type source struct {
 	rate     rateMeter // of pictures
 	height   int       // of the picture, 0 unknown
 
+	structure  *codec.Structure // of dependency descriptors, nil before the first
+	structured uint64           // packet that brought the newest
+	parameters bool             // sequence parameters of H.264 come in the stream
+
 	live bool // packets come, and they are let in
 	last dataplane.Instant
 	// lastRTP is the timestamp of what arrived at last, in place of the sender's own word.
@@ -100,6 +104,9 @@ type arrival struct {
 	found   bool   // payload is there
 	payload []byte // in the history
 	level   uint8  // audio level of the packet, noLevel without
+
+	value      []byte // the dependency descriptor, in the history; nil without
+	dependency codec.Dependency
 }
 
 // newSource adds a source of an endpoint in place of the one that it had for the encoding of the medium.
@@ -159,9 +166,13 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 		in:    munge.In{Source: s.id, Sequence: seq, Timestamp: h.Timestamp, Arrival: time.Duration(now)},
 		level: level,
 	}
-	s.describe(&a.in, payload)
+	s.describe(&a, pkt, h, true)
+	if a.in.Codec.ClockRate() != s.kind.ClockRate() {
+		return // sound for a picture, or no codec at all
+	}
+	s.kind = a.in.Codec
 	if s.kind.Video() {
-		s.measure(&a.in, payload, len(pkt))
+		s.measure(&a, payload, len(pkt))
 	}
 	if len(s.down) == 0 && s.tapped == 0 {
 		return
@@ -181,27 +192,78 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 	}
 }
 
-// describe fills in what the payload says.
-func (s *source) describe(in *munge.In, payload []byte) {
-	in.Codec = s.kind
-	in.Frame = codec.Whole(false)
-	if s.kind != codec.VP8 {
-		in.Keyframe = codec.StartsKeyframe(s.kind, payload)
-		in.Frame = codec.Whole(in.Keyframe)
-		return
+// describe fills in what the packet says of itself: its dependency descriptor, or without one its payload. With learn, what a descriptor says
+// of those behind it is kept.
+func (s *source) describe(a *arrival, pkt []byte, h *packet.Header, learn bool) {
+	in, payload := &a.in, h.Payload(pkt)
+	in.Codec = kindOfOffered[h.PayloadType&0x7f]
+	switch in.Codec {
+	case codec.VP8:
+		if d, err := codec.ParseVP8(payload); err == nil {
+			in.Descriptor, in.Keyframe, in.Frame = d, d.Keyframe, d.Frame(codec.VP8)
+			return
+		}
+	case codec.VP9, codec.AV1:
+		if in.Codec == codec.VP9 {
+			if d, err := codec.ParseVP9(payload); err == nil {
+				in.Descriptor, in.Keyframe, in.Frame = d, d.Keyframe, d.Frame(codec.VP9)
+			}
+		}
+		if value := packet.Extension(pkt, h, extDependency); value != nil {
+			s.depend(a, value, learn)
+			return
+		}
+		if in.Descriptor.Len > 0 {
+			return
+		}
+		in.Keyframe = codec.StartsKeyframe(in.Codec, payload)
+	case codec.H264:
+		idr, parameters := codec.H264Start(payload)
+		s.parameters = s.parameters || parameters
+		in.Keyframe = parameters || idr && !s.parameters
+	default:
+		in.Keyframe = codec.StartsKeyframe(in.Codec, payload)
 	}
-	if d, err := codec.ParseVP8(payload); err == nil {
-		in.Descriptor, in.Keyframe, in.Frame = d, d.Keyframe, d.Frame(codec.VP8)
+	in.Frame = codec.Whole(in.Keyframe)
+}
+
+// dependencyAlone is the length of a dependency descriptor that changes nothing of its structure.
+const dependencyAlone = 3
+
+// depend takes a dependency descriptor. One that cannot be understood leaves the frame without a layer, so that nothing goes on from it.
+func (s *source) depend(a *arrival, value []byte, learn bool) {
+	if s.structure == nil {
+		s.structure = new(codec.Structure)
+	}
+	structure := s.structure
+	if len(value) > dependencyAlone && (!learn || a.in.Sequence < s.structured) {
+		then := *s.structure
+		structure = &then
+	}
+	d, err := codec.ParseDependency(value, structure)
+	if err == nil && d.Learned() && structure == s.structure {
+		s.structured = a.in.Sequence
+	}
+	a.dependency, a.value = d, value
+	a.in.Number, a.in.HasNumber = d.Number, true
+	a.in.Keyframe, a.in.Frame = false, codec.Frame{End: d.End}
+	if err == nil {
+		a.in.Keyframe, a.in.Frame = d.Keyframe, d.Frame()
 	}
 }
 
 // measure notes how much comes of each layer, and how large the picture is.
-func (s *source) measure(in *munge.In, payload []byte, size int) {
-	s.rate.count(0, in.Descriptor.TID, size)
+func (s *source) measure(a *arrival, payload []byte, size int) {
+	in := &a.in
+	s.rate.count(in.Frame.Spatial, in.Frame.Temporal, size)
 	if !in.Keyframe {
 		return
 	}
-	if _, height, ok := in.Descriptor.FrameSize(payload); ok && height != s.height {
+	height := int(a.dependency.Height)
+	if height == 0 {
+		_, height, _ = in.Descriptor.FrameSize(payload)
+	}
+	if height != 0 && height != s.height {
 		s.height = height
 		s.sh.touch(s.medium)
 	}
@@ -230,8 +292,14 @@ func (s *source) forward(now dataplane.Instant) {
 	for i := range s.fresh {
 		a := &s.fresh[i]
 		var h packet.Header
-		h, a.payload, a.found = s.remembered(a.in.Sequence)
-		a.marker = h.Marker
+		var pkt []byte
+		if pkt, h, a.found = s.remembered(a.in.Sequence); !a.found {
+			continue
+		}
+		a.payload, a.marker = h.Payload(pkt), h.Marker
+		if a.in.HasNumber {
+			a.value = packet.Extension(pkt, &h, extDependency)
+		}
 	}
 	if s.tapped > 0 {
 		for _, l := range s.sh.links {
@@ -254,27 +322,23 @@ func (s *source) restore() {
 }
 
 // remembered finds a packet in the history.
-func (s *source) remembered(seq uint64) (h packet.Header, payload []byte, ok bool) {
-	pkt, ok := s.past.Get(seq)
-	if !ok {
-		return h, nil, false
+func (s *source) remembered(seq uint64) (pkt []byte, h packet.Header, ok bool) {
+	if pkt, ok = s.past.Get(seq); !ok {
+		return nil, h, false
 	}
 	h, err := packet.ParseHeader(pkt)
-	if err != nil {
-		return h, nil, false
-	}
-	return h, h.Payload(pkt), true
+	return pkt, h, err == nil
 }
 
 // recall fills in an arrival of which only the number is known.
 func (s *source) recall(a *arrival) bool {
-	var h packet.Header
-	if h, a.payload, a.found = s.remembered(a.in.Sequence); !a.found {
+	pkt, h, found := s.remembered(a.in.Sequence)
+	if a.found = found; !found {
 		return false
 	}
-	a.marker = h.Marker
+	a.payload, a.marker = h.Payload(pkt), h.Marker
 	a.in.Source, a.in.Timestamp, a.in.Arrival = s.id, h.Timestamp, time.Duration(s.last)
-	s.describe(&a.in, a.payload)
+	s.describe(a, pkt, &h, false)
 	return true
 }
 

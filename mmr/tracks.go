@@ -70,13 +70,13 @@ type answered struct {
 	SSRC, RTXSSRC uint32
 	// RIDs are the encodings of simulcast that the client sends, the smallest first; nil without simulcast.
 	RIDs []string
-	// PayloadType and RTXPayloadType are the accepted ones; RTXPayloadType is 0 when the client refused RTX.
-	PayloadType, RTXPayloadType uint8
+	// Formats are the accepted codecs, with the client's payload types; without RTX where the client refused it.
+	Formats formats
 	// Numbering is the id of the extension for transport-wide numbers on what is sent into the slot, 0 when the client gives no feedback
 	// about them.
 	Numbering uint8
-	// NACK tells that the client takes part in retransmission (a=rtcp-fb nack).
-	NACK bool
+	// Dependency is the id of the dependency descriptor on what is sent into the slot, 0 when the client does not take it.
+	Dependency uint8
 }
 
 // trackStats fills in media, slots and switches.

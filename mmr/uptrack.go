@@ -19,6 +19,7 @@ const (
 	extMID               = 4 // RFC 9143
 	extRID               = 5 // RFC 8852
 	extRepairedRID       = 6
+	extDependency        = 8 // AV1 RTP specification, appendix A
 )
 
 // extensionIDs are the ids of the header extensions on one transport, 0 for those that were not agreed on. A client that makes the offer
@@ -39,12 +40,12 @@ type upTrack struct {
 	kind   codec.Kind
 	mid    string // of its section
 
-	pt, rtxPT uint8
-	nack      bool // the sender retransmits
-	accepted  bool
-	rids      []string // of the encodings with simulcast, the smallest first; nil without
-	muted     bool
-	streams   [maxEncodings]*upStream // by encoding, nil before its first packet
+	formats  formats
+	nack     bool // the sender retransmits
+	accepted bool
+	rids     []string // of the encodings with simulcast, the smallest first; nil without
+	muted    bool
+	streams  [maxEncodings]*upStream // by encoding, nil before its first packet
 
 	packets, bytes uint64
 	keyframes      uint64 // requests
@@ -229,7 +230,8 @@ func (e *endpoint) learn(now dataplane.Instant, tt *transportTracks, media []Med
 	if u == nil {
 		return nil
 	}
-	rtx, rid := h.PayloadType != u.pt, x.rid
+	_, rtx := u.formats.find(h.PayloadType)
+	rid := x.rid
 	if rtx {
 		rid = x.repairedRID
 	}
@@ -256,7 +258,10 @@ func (e *endpoint) learn(now dataplane.Instant, tt *transportTracks, media []Med
 func (e *endpoint) trackOf(media []Medium, pt uint8, mid []byte) (u *upTrack) {
 	for _, m := range media {
 		c := e.up[m]
-		if c == nil || !c.accepted || (pt != c.pt && (pt != c.rtxPT || c.rtxPT == 0)) {
+		if c == nil || !c.accepted {
+			continue
+		}
+		if kind, _ := c.formats.find(pt); kind == codec.Unknown {
 			continue
 		}
 		if len(mid) > 0 && string(mid) != c.mid {
@@ -332,7 +337,8 @@ func addStats(a, b nack.Stats) nack.Stats {
 func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
 	u.packets++
 	u.bytes += uint64(len(pkt))
-	if u.src == nil || h.PayloadType != u.pt {
+	kind, rtx := u.formats.find(h.PayloadType)
+	if u.src == nil || kind == codec.Unknown || rtx {
 		return
 	}
 	seq, was := u.rx.Insert(h.SequenceNumber, h.Timestamp, time.Duration(now))
@@ -345,15 +351,17 @@ func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, lev
 	if h.Marker && u.medium != Audio {
 		u.frames.frame(now, u.encoding)
 	}
+	setPayloadType(pkt, h, kind)
 	u.src.take(now, seq, h, pkt, level)
 }
 
 // takeRTX unpacks a retransmission, RFC 4588.
 func (u *upStream) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
-	if u.src == nil || h.PayloadType != u.rtxPT {
+	kind, rtx := u.formats.find(h.PayloadType)
+	if u.src == nil || !rtx {
 		return
 	}
-	original, oh, err := packet.Restore(pkt, h, u.ssrc, u.pt)
+	original, oh, err := packet.Restore(pkt, h, u.ssrc, offeredFormats[kind].pt)
 	if err != nil {
 		return // padding that probes the path
 	}
@@ -366,6 +374,12 @@ func (u *upStream) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, 
 		u.frames.frame(now, u.encoding)
 	}
 	u.src.take(now, seq, &oh, original, level)
+}
+
+// setPayloadType gives a packet that came the payload type by which the router knows its codec.
+func setPayloadType(pkt []byte, h *packet.Header, kind codec.Kind) {
+	h.PayloadType = offeredFormats[kind].pt
+	pkt[1] = pkt[1]&0x80 | h.PayloadType
 }
 
 // noteGap has what is missing before a packet asked for at the end of the batch, when what was only reordered has come. Where nobody can
@@ -431,7 +445,7 @@ func (e *endpoint) applyAnswer(now dataplane.Instant, sections []answered) {
 
 // accept takes the answer to the track's section.
 func (u *upTrack) accept(now dataplane.Instant, a *answered) {
-	u.pt, u.rtxPT, u.nack, u.accepted = a.PayloadType, a.RTXPayloadType, a.NACK, true
+	u.formats, u.nack, u.accepted = a.Formats, a.Formats.nack(), true
 	if a.Mid != "" {
 		u.mid = a.Mid
 	}

@@ -240,8 +240,8 @@ func (s *Structure) nameTargets() {
 	s.active = s.layers
 }
 
-// HasStructure says whether the structure comes with the descriptor.
-func (d *Dependency) HasStructure() bool { return d.structure }
+// Learned says whether the descriptor has changed the structure: it has brought one, or a mask of active decode targets.
+func (d *Dependency) Learned() bool { return d.structure || d.active }
 
 // MaxDependency is the longest descriptor that Rewrite makes: the length of an element is one byte.
 const MaxDependency = 255

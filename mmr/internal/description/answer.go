@@ -11,10 +11,11 @@ import (
 
 // Bounds of what is read.
 const (
-	MaxAnswer   = 256 << 10
-	MaxSections = 64
-	maxSources  = 16 // SSRCs of one section
-	maxFormats  = 64 // payload types of one section
+	MaxAnswer     = 256 << 10
+	MaxSections   = 64
+	maxSources    = 16   // SSRCs of one section
+	maxFormats    = 64   // payload types of one section
+	maxParameters = 1024 // bytes of a=fmtp; longer ones, which hold parameter sets, are passed over
 
 	maxFingerprints = 8 // of one section; more are passed over
 )
@@ -41,8 +42,9 @@ type Accepted struct {
 	Ufrag, Pwd     string
 	Setup          string
 	Fingerprints   []Fingerprint // of hashes that are good enough
-	Codecs         []Codec       // in order of preference; without Parameters
+	Codecs         []Codec       // in order of preference
 	Extensions     []Extension
+	Mixed          bool              // one-byte and two-byte header extensions together (a=extmap-allow-mixed)
 	SSRCs          []uint32          // in order of appearance
 	Retransmission map[uint32]uint32 // SSRC → SSRC of its RTX (ssrc-group FID), nil for none
 }
@@ -113,7 +115,7 @@ func answerOf(d *sdp.SessionDescription) (*Answer, error) {
 
 // parseSection reads one m= section.
 func parseSection(m *sdp.MediaDescription, session *Accepted) (Accepted, error) {
-	s := Accepted{Kind: m.MediaName.Media, Rejected: m.MediaName.Port.Value == 0, Sends: session.Sends, Gets: session.Gets}
+	s := Accepted{Kind: m.MediaName.Media, Rejected: m.MediaName.Port.Value == 0, Mixed: session.Mixed, Sends: session.Sends, Gets: session.Gets}
 	if _, bundled := m.Attribute("bundle-only"); bundled {
 		s.Rejected = false // RFC 9143, section 6
 	}
@@ -157,6 +159,8 @@ func (s *Accepted) takeShared(attr sdp.Attribute) {
 		if f, ok := parseFingerprint(attr.Value); ok && len(s.Fingerprints) < maxFingerprints {
 			s.Fingerprints = append(s.Fingerprints, f)
 		}
+	case "extmap-allow-mixed":
+		s.Mixed = true
 	case "sendrecv", "sendonly", "recvonly", "inactive":
 		s.Sends = attr.Key == "sendrecv" || attr.Key == "sendonly"
 		s.Gets = attr.Key == "sendrecv" || attr.Key == "recvonly"
@@ -171,7 +175,7 @@ func (s *Accepted) take(attr sdp.Attribute) {
 	case "rtpmap":
 		s.takeName(attr.Value)
 	case "fmtp":
-		s.takeRepair(attr.Value)
+		s.takeParameters(attr.Value)
 	case "rtcp-fb":
 		s.takeFeedback(attr.Value)
 	case "extmap":
@@ -211,8 +215,11 @@ func (s *Accepted) takeName(value string) {
 	s.codecsOf(format, func(c *Codec) { c.Name, c.ClockRate, c.Channels = parts[0], uint32(rate), uint16(channels) })
 }
 
-func (s *Accepted) takeRepair(value string) {
+func (s *Accepted) takeParameters(value string) {
 	format, parameters, _ := strings.Cut(value, " ")
+	if len(parameters) <= maxParameters {
+		s.codecsOf(format, func(c *Codec) { c.Parameters = parameters })
+	}
 	for _, p := range strings.Split(parameters, ";") {
 		if digits, ok := strings.CutPrefix(strings.TrimSpace(p), "apt="); ok {
 			if pt, err := strconv.ParseUint(digits, 10, 7); err == nil {

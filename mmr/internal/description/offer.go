@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,16 @@ type Codec struct {
 	Parameters  string // a=fmtp
 	Feedback    []string
 	Repairs     uint8 // payload type that this one retransmits (a=fmtp apt), 0 for none
+}
+
+// Parameter returns the value of one of the parameters, "" without it.
+func (c *Codec) Parameter(name string) string {
+	for _, p := range strings.Split(c.Parameters, ";") {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(p), name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // Extension is one a=extmap.
@@ -128,8 +139,12 @@ func (o *Offer) section(g *Group, i int) *sdp.MediaDescription {
 	for _, e := range s.Extensions {
 		a.add("extmap", fmt.Sprintf("%d %s", e.ID, e.URI))
 	}
+	common := s.commonFeedback()
+	for _, f := range common {
+		a.add("rtcp-fb", "* "+f)
+	}
 	for i := range s.Codecs {
-		a.codec(&s.Codecs[i])
+		a.codec(&s.Codecs[i], common == nil)
 	}
 	a.sources(s)
 	if i == 0 {
@@ -149,7 +164,27 @@ func (a attributes) flag(key string) {
 	a.m.Attributes = append(a.m.Attributes, sdp.NewPropertyAttribute(key))
 }
 
-func (a attributes) codec(c *Codec) {
+// commonFeedback returns what all of several codecs have, which is then written once: a page full of pictures makes long offers. It is nil
+// when there is one codec, or they differ.
+func (s *Section) commonFeedback() (common []string) {
+	n := 0
+	for i := range s.Codecs {
+		c := &s.Codecs[i]
+		if c.Repairs != 0 {
+			continue
+		}
+		if n++; n > 1 && !slices.Equal(common, c.Feedback) {
+			return nil
+		}
+		common = c.Feedback
+	}
+	if n < 2 {
+		return nil
+	}
+	return common
+}
+
+func (a attributes) codec(c *Codec, feedback bool) {
 	pt := strconv.Itoa(int(c.PayloadType))
 	a.m.MediaName.Formats = append(a.m.MediaName.Formats, pt)
 	name := fmt.Sprintf("%s %s/%d", pt, c.Name, c.ClockRate)
@@ -158,7 +193,9 @@ func (a attributes) codec(c *Codec) {
 	}
 	a.add("rtpmap", name)
 	for _, f := range c.Feedback {
-		a.add("rtcp-fb", pt+" "+f)
+		if feedback {
+			a.add("rtcp-fb", pt+" "+f)
+		}
 	}
 	switch {
 	case c.Repairs != 0:

@@ -124,6 +124,9 @@ func (t *Track) Switch(s Source) {
 // Stop ends both sources at once. What was sent can still be resent.
 func (t *Track) Stop() { t.hasCurrent, t.hasNext, t.stalled = false, false, false }
 
+// Halt has the current source go on no sooner than with a keyframe, since what it sends at present cannot be decoded by the receiver.
+func (t *Track) Halt() { t.stalled = t.hasCurrent }
+
 // Current returns the source that is sent.
 func (t *Track) Current() (Source, bool) { return t.current, t.hasCurrent }
 

@@ -1,5 +1,7 @@
 package packet
 
+import "encoding/binary"
+
 // Profiles of the header extension. RFC 8285, sections 4.2 and 4.3; the low four bits of the two-byte profile are for the application.
 const (
 	oneByteProfile     = 0xbede
@@ -19,6 +21,45 @@ func PutTransportSequence(b []byte, id uint8, seq uint16) {
 	b[0] |= 0x10
 	x[0], x[1], x[2], x[3] = oneByteProfile>>8, oneByteProfile&0xff, 0, 1
 	x[4], x[5], x[6], x[7] = id<<4|1, uint8(seq>>8), uint8(seq), 0
+}
+
+// MaxElements is how many bytes BeginElements to EndElements add to a fixed header at most, when there are two elements and one of them has two
+// bytes.
+const MaxElements = 4 + 2 + 255 + 4 + 3
+
+// BeginElements begins an extension behind the fixed header in b, which has room for it, and returns where the first element goes. The
+// longest element decides the form: RFC 8285, section 4.3, has elements of more than 16 bytes.
+func BeginElements(b []byte, longest int) int {
+	b[0] |= 0x10
+	profile := uint16(oneByteProfile)
+	if longest > 16 {
+		profile = twoByteProfile
+	}
+	binary.BigEndian.PutUint16(b[FixedLen:], profile)
+	return FixedLen + 4
+}
+
+// AppendElement writes an element at a place that BeginElements or AppendElement returned, and returns the place behind it. The value has 1 to
+// 255 bytes.
+func AppendElement(b []byte, at int, id uint8, value []byte) int {
+	if binary.BigEndian.Uint16(b[FixedLen:]) == oneByteProfile {
+		b[at] = id<<4 | uint8(len(value)-1)
+		at++
+	} else {
+		b[at], b[at+1] = id, uint8(len(value))
+		at += 2
+	}
+	return at + copy(b[at:], value)
+}
+
+// EndElements completes the extension, which ends at a place, and returns the length of the header.
+func EndElements(b []byte, at int) int {
+	for at%4 != 0 {
+		b[at] = 0
+		at++
+	}
+	binary.BigEndian.PutUint16(b[FixedLen+2:], uint16((at-FixedLen-4)/4))
+	return at
 }
 
 // Elements walks the elements of one packet's header extension.

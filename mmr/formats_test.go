@@ -1,0 +1,136 @@
+package mmr
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
+	"meetzone/mmr/internal/description"
+	"meetzone/mmr/internal/packet"
+)
+
+func TestFormatsOfAnAnswer(t *testing.T) {
+	s := description.Accepted{Mixed: true, Extensions: []description.Extension{{ID: 3, URI: transportSequenceURI}, {ID: 8, URI: dependencyURI}},
+		Codecs: []description.Codec{
+			{PayloadType: 98, Name: "vp9", ClockRate: 90000, Feedback: []string{"nack", "transport-cc"}},
+			{PayloadType: 99, Name: "rtx", ClockRate: 90000, Repairs: 98},
+			{PayloadType: 96, Name: "VP8", ClockRate: 90000},
+			{PayloadType: 97, Name: "rtx", ClockRate: 90000, Repairs: 98}, // of another
+			{PayloadType: 103, Name: "H264", ClockRate: 90000},            // not under the number that was offered
+			{PayloadType: 111, Name: "opus", ClockRate: 48000},
+		}}
+	x := answered{Medium: Video}
+	if err := x.takeCodecs(&s); err != nil {
+		t.Fatal(err)
+	}
+	want := formats{codec.VP9: {pt: 98, rtx: 99, nack: true}, codec.VP8: {pt: 96}}
+	if x.Formats != want || x.Numbering != 3 || x.Dependency != 8 || !x.Formats.nack() {
+		t.Errorf("%+v, numbers %d, descriptor %d", x.Formats, x.Numbering, x.Dependency)
+	}
+	if kind, rtx := x.Formats.find(99); kind != codec.VP9 || !rtx {
+		t.Errorf("99 is %v %v", kind, rtx)
+	}
+	if kind, _ := x.Formats.find(0); kind != codec.Unknown {
+		t.Errorf("0 is %v", kind)
+	}
+	if got := x.Formats.set(); !got.has(codec.VP8) || !got.has(codec.VP9) || got.has(codec.H264) || got.has(codec.Opus) {
+		t.Errorf("set %b", got)
+	}
+	s.Mixed, x = false, answered{Medium: Video}
+	if err := x.takeCodecs(&s); err != nil || x.Dependency != 0 {
+		t.Errorf("a client that cannot take long elements is sent descriptors: %d %v", x.Dependency, err)
+	}
+}
+
+func TestCodecNames(t *testing.T) {
+	if err := CheckCodecs(DefaultCodecs); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range [][]string{{"VP8"}, {"vp9", "vp9"}, {""}} {
+		if CheckCodecs(bad) == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	if got := preference([]string{"av1"}); !slices.Equal(got, []codec.Kind{codec.AV1, codec.VP8}) {
+		t.Errorf("VP8 is not always there: %v", got)
+	}
+	if len(preference(nil)) != len(videoCodecs) {
+		t.Error("the default has not all")
+	}
+}
+
+// TestOfferIsSmall: 28 sections with all codecs stay well below the 200 KiB of a message, and below twice what VP8 alone takes.
+func TestOfferIsSmall(t *testing.T) {
+	size := func(codecs ...string) int {
+		m := startRouter(t, 1).openWith(t, MeetingConfig{Codecs: codecs})
+		mb := join(t, m, "a", MaxVideoSlots)
+		offer, err := mb.Offer(context.Background(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(offer, "m="); n < 28 {
+			t.Fatalf("%d sections", n)
+		}
+		return len(offer)
+	}
+	least, most := size("vp8"), size()
+	t.Logf("%d bytes with VP8, %d with all codecs", least, most)
+	if most > 2*least || most > 40<<10 {
+		t.Errorf("%d bytes with all codecs, %d with VP8", most, least)
+	}
+}
+
+// TestCodecChanges: a sender changes its codec in mid-stream; whoever decodes both sees one stream go on, whoever does not is sent nothing of
+// the other and goes on when it is over.
+func TestCodecChanges(t *testing.T) {
+	sh := newShard()
+	pub, _ := bareEndpoint(t, sh, "pub", 0)
+	both, outBoth := bareEndpoint(t, sh, "both", 1)
+	only, outOnly := bareEndpoint(t, sh, "only", 1)
+	only.slots[Video][0].formats = formats{codec.VP8: {pt: 120, rtx: 121}} // under numbers of its own
+	tt := &transportTracks{ids: offeredIDs}
+	now, seq := dataplane.Instant(1e9), uint16(100)
+	send := func(pt uint8, ts uint32, payload []byte) {
+		seq++
+		h := packet.Header{PayloadType: pt, SequenceNumber: seq, Timestamp: ts * 3000, SSRC: 7, Marker: true}
+		sh.arrived(now, pub, tt, []Medium{Video}, rtpPacket(h, "", payload))
+		sh.flush(now)
+		sh.advance(now)
+		now += 33e6
+	}
+	vp8 := func(n uint16, key bool) { send(ptVP8, uint32(n), vp8Payload(n, true, key, 20)) }
+	h264 := func(n uint32, payload ...byte) { send(offeredFormats[codec.H264].pt, n, payload) }
+	vp8(1, true) // before anybody watches
+	vp8(2, true)
+	vp8(3, false)
+	h264(4, 0x41, 9) // begins without a keyframe
+	h264(5, 0x78, 0, 2, 0x67, 0x42, 0, 2, 0x65, 1)
+	h264(6, 0x41, 1, 2, 3)
+	vp8(7, false) // its keyframe is lost
+	vp8(8, true)
+	vp8(9, false)
+	check := func(name string, e *endpoint, out *outlet, want ...uint8) {
+		t.Helper()
+		var types []uint8
+		numbers := slices.Sorted(maps.Keys(out.rtp[e.slots[Video][0].ssrc]))
+		for i, n := range numbers {
+			h, err := packet.Parse(out.rtp[e.slots[Video][0].ssrc][n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			types = append(types, h.PayloadType)
+			if i > 0 && n != numbers[i-1]+1 {
+				t.Errorf("%s: number %d follows %d", name, n, numbers[i-1])
+			}
+		}
+		if !slices.Equal(types, want) {
+			t.Errorf("%s got %v, want %v", name, types, want)
+		}
+	}
+	check("both", both, outBoth, 96, 96, 102, 102, 96, 96)
+	check("only VP8", only, outOnly, 120, 120, 120, 120)
+}
