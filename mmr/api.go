@@ -55,7 +55,8 @@ type EndpointConfig struct {
 	Notify func(Event)
 }
 
-// Event is something that the owner of an endpoint wants to know. The dynamic types are SlotsChanged, TransportsChanged, SpeakerChanged and Gone.
+// Event is something that the owner of an endpoint wants to know. The dynamic types are SlotsChanged, TransportsChanged, SpeakerChanged, CodecsWanted and
+// Gone.
 type Event any
 
 // SlotsChanged says who is in which slot; it is always whole.

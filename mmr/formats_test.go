@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/codec"
@@ -133,4 +134,88 @@ func TestCodecChanges(t *testing.T) {
 	}
 	check("both", both, outBoth, 96, 96, 102, 102, 96, 96)
 	check("only VP8", only, outOnly, 120, 120, 120, 120)
+}
+
+// TestCodecRule: senders are told what everybody decodes, at once when somebody comes who decodes less, and after a while when they have gone.
+func TestCodecRule(t *testing.T) {
+	sh := newShard()
+	sh.preference = preference([]string{"av1", "vp9", "vp8"})
+	told := map[EndpointID][]string{}
+	now := dataplane.Instant(time.Second)
+	run := func(d dataplane.Instant) {
+		for until := now + d; now < until; now += 20e6 {
+			sh.advance(now)
+		}
+	}
+	join := func(id EndpointID, videoSlots int, kinds ...codec.Kind) *endpoint {
+		e, _ := bareEndpoint(t, sh, id, videoSlots)
+		e.cfg.Notify = func(event Event) {
+			if c, ok := event.(CodecsWanted); ok {
+				told[id] = append(told[id], c.Codecs[Video]+"/"+c.Codecs[Content])
+			}
+		}
+		var can formats
+		for _, k := range append(kinds, codec.VP8) {
+			can[k] = offeredFormats[k]
+		}
+		for _, m := range []Medium{Video, Content} {
+			e.up[m].formats = can
+			for _, d := range e.slots[m] {
+				d.formats = can
+			}
+		}
+		return e
+	}
+	want := func(id EndpointID, list ...string) {
+		t.Helper()
+		if !slices.Equal(told[id], list) {
+			t.Errorf("%s was told %q, want %q", id, told[id], list)
+		}
+		delete(told, id)
+	}
+	join("a", 1, codec.AV1, codec.VP9)
+	b := join("b", 1, codec.VP9, codec.AV1)
+	run(upgradeAfter / 2)
+	want("a")
+	run(upgradeAfter)
+	want("a", "av1/av1")
+	want("b", "av1/av1")
+	c := join("c", 1, codec.VP9)
+	run(100e6)
+	want("a", "vp9/vp9")
+	want("b", "vp9/vp9")
+	run(upgradeAfter)
+	want("c", "vp9/vp9") // what c itself does not decode it cannot encode either
+	d := join("d", 0)    // no picture, but content
+	run(100e6)
+	want("a", "vp9/vp8")
+	sh.removeEndpoint(now, d)
+	run(upgradeAfter / 2)
+	d = join("d", 0) // comes back before anything was changed for good
+	run(2 * upgradeAfter)
+	want("a")
+	sh.removeEndpoint(now, c)
+	sh.removeEndpoint(now, d)
+	run(2 * upgradeAfter)
+	want("a", "av1/av1")
+	sh.removeEndpoint(now, b)
+	run(2 * upgradeAfter)
+	want("a") // alone
+}
+
+// TestCodecRuleByDefault: VP8 goes first, so nobody is told anything.
+func TestCodecRuleByDefault(t *testing.T) {
+	sh := newShard()
+	sh.preference = preference(nil)
+	for _, id := range []EndpointID{"a", "b"} {
+		e, _ := bareEndpoint(t, sh, id, 1)
+		e.cfg.Notify = func(event Event) {
+			if c, ok := event.(CodecsWanted); ok {
+				t.Errorf("%s was told %v", id, c)
+			}
+		}
+	}
+	for now := dataplane.Instant(time.Second); now < 20e9; now += 50e6 {
+		sh.advance(now)
+	}
 }

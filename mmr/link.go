@@ -159,6 +159,7 @@ func newLink(sh *shard) *link {
 // open makes the end part of its shard and tells what is there.
 func (l *link) open(now dataplane.Instant) {
 	l.sh.links = append(l.sh.links, l)
+	l.sh.codecsDue = true
 	for _, s := range l.sh.sources {
 		l.announce(s)
 	}
@@ -187,7 +188,9 @@ func (sh *shard) flushLinks(now dataplane.Instant) {
 	for _, l := range sh.links {
 		l.flush(now)
 	}
+	before := len(sh.links)
 	sh.links = slices.DeleteFunc(sh.links, func(l *link) bool { return l.dead })
+	sh.codecsDue = sh.codecsDue || len(sh.links) != before
 }
 
 // lost ends the link at this side.

@@ -212,7 +212,7 @@ func (r *Router) Open(cfg MeetingConfig) (*Meeting, error) {
 		}
 	}
 	m := &Meeting{r: r, cfg: cfg, h: home, sh: newShard(), preference: preference(cfg.Codecs)}
-	m.codecs = setOf(m.preference)
+	m.codecs, m.sh.preference = setOf(m.preference), m.preference
 	if err := home.w.Post(dataplane.TaskFunc(func(dataplane.Instant) { home.addShard(m.sh) })); err != nil {
 		return nil, fmt.Errorf("open meeting: %w", err)
 	}

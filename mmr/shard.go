@@ -49,16 +49,17 @@ const (
 // shard is the part of a meeting that lives on one worker: its endpoints, what they send and what they are sent. Only the thread of that
 // worker touches it.
 type shard struct {
-	endpoints []*endpoint // in the order in which they joined
-	byID      map[EndpointID]*endpoint
-	origins   []*origin // endpoints of this shard and those behind links, in the order in which they became known
-	byOrigin  map[EndpointID]*origin
-	sources   map[munge.Source]*source
-	lastID    munge.Source
-	links     []*link
-	content   EndpointID // who holds the content slot
-	voices    *speaker.Detector[*source]
-	round     uint64 // marks sources while slots are assigned
+	endpoints  []*endpoint // in the order in which they joined
+	byID       map[EndpointID]*endpoint
+	origins    []*origin // endpoints of this shard and those behind links, in the order in which they became known
+	byOrigin   map[EndpointID]*origin
+	sources    map[munge.Source]*source
+	lastID     munge.Source
+	links      []*link
+	preference []codec.Kind // of pictures, best first
+	content    EndpointID   // who holds the content slot
+	voices     *speaker.Detector[*source]
+	round      uint64 // marks sources while slots are assigned
 
 	fresh     []*source // with packets to forward
 	gaps      []*upStream
@@ -68,9 +69,11 @@ type shard struct {
 	paceAt    dataplane.Instant
 	stale     [NumMedia]bool
 	unsettled bool // an event is due, or something of stale is set
+	codecsDue bool // the codec rule is to be applied again
 
 	due      dataplane.Instant // of what comes first
 	nextTick dataplane.Instant
+	codecsAt dataplane.Instant // when a better codec may be sent
 	every    dataplane.Instant // feedbackEvery or idleEvery
 	phase    int
 	nackAt   dataplane.Instant // when something missing is to be asked for again
@@ -95,7 +98,7 @@ func newShard() *shard {
 	return &shard{
 		byID: map[EndpointID]*endpoint{}, byOrigin: map[EndpointID]*origin{}, sources: map[munge.Source]*source{},
 		voices: speaker.New[*source](speaker.Config{Ranked: AudioSlots + 1}), scratch: make([]byte, 0, dataplane.MaxDatagram), due: dataplane.Never,
-		nackAt: dataplane.Never, paceAt: dataplane.Never, every: idleEvery,
+		codecsAt: dataplane.Never, nackAt: dataplane.Never, paceAt: dataplane.Never, every: idleEvery,
 	}
 }
 
@@ -144,6 +147,7 @@ func (sh *shard) removeEndpoint(now dataplane.Instant, e *endpoint) {
 	if sh.content == e.id {
 		sh.content = ""
 	}
+	sh.codecsDue = true
 	sh.touchAll()
 }
 
@@ -205,7 +209,7 @@ func (sh *shard) flush(now dataplane.Instant) {
 
 // advance does what is due and returns when it wants to be called next. It is cheap when nothing is due.
 func (sh *shard) advance(now dataplane.Instant) (next dataplane.Instant) {
-	if now < sh.due && !sh.unsettled {
+	if now < sh.due && !sh.unsettled && !sh.codecsDue {
 		return sh.due
 	}
 	sh.due = dataplane.Never
@@ -215,6 +219,7 @@ func (sh *shard) advance(now dataplane.Instant) (next dataplane.Instant) {
 	sh.rank(now)
 	sh.askMissing(now)
 	sh.pace(now)
+	sh.updateCodecs(now)
 	if len(sh.endpoints) > 0 {
 		if now >= sh.nextTick {
 			sh.tick(now)

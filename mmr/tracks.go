@@ -23,6 +23,7 @@ type tracks struct {
 	apart      bool           // each transport is numbered by itself
 	repeats    bucket
 	reporter   uint32 // SSRC of what is sent about its own streams
+	toldCodecs CodecsWanted
 	senderTime senderTime
 	nextReport dataplane.Instant
 }

@@ -41,6 +41,7 @@ type upTrack struct {
 	mid    string // of its section
 
 	formats  formats
+	sends    sentCodec
 	nack     bool // the sender retransmits
 	accepted bool
 	rids     []string // of the encodings with simulcast, the smallest first; nil without
@@ -439,6 +440,7 @@ func (e *endpoint) applyAnswer(now dataplane.Instant, sections []answered) {
 			d.restart(now)
 		}
 	}
+	e.sh.codecsDue = true
 	e.sh.touchAll()
 	e.sh.wake(now)
 }
