@@ -176,7 +176,8 @@ func (d *daemon) zoneConfig(doc config.Document) zonectl.Config {
 		Zone: doc.Zone.ID, Name: doc.Zone.Name, Member: d.identity.boxID(), Start: zonectl.StartPolicy(doc.Zone.Policy.StartMeetings),
 		Limits: zonectl.Limits{Meetings: limits.Meetings, Participants: limits.Participants, Sessions: limits.Sessions, VideoSlots: limits.VideoSlots,
 			NoVideo: limits.VideoSlots == 0, EmptyAfter: limits.EmptyAfter.Std(), TokenLife: limits.TokenLife.Std(), ResumeWithin: limits.ResumeWithin.Std()},
-		Guess: zonectl.GuessLimits{Attempts: doc.Zone.Guess.Attempts, Within: doc.Zone.Guess.Within.Std(), Block: doc.Zone.Guess.Block.Std()},
+		Codecs: doc.Zone.Media.Codecs,
+		Guess:  zonectl.GuessLimits{Attempts: doc.Zone.Guess.Attempts, Within: doc.Zone.Guess.Within.Std(), Block: doc.Zone.Guess.Block.Std()},
 	}
 	setPlaces(&cfg, doc)
 	listen := d.document.Box.Listen

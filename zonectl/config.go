@@ -36,6 +36,7 @@ type Config struct {
 	Tunnels        []string       // base URLs of tunnels
 	Media          string         // host:port of UDP and TCP media; without host, the host that the client used; default ":8801"
 	Start          StartPolicy    // default StartAnyone
+	Codecs         []string       // of pictures, best first; default mmr.DefaultCodecs. For meetings that begin from now on
 	Limits         Limits
 	Guess          GuessLimits
 }

@@ -201,7 +201,7 @@ func (m *meeting) openMedia(limits Limits) error {
 	if m.media != nil {
 		return nil
 	}
-	media, err := m.c.router.Open(mmr.MeetingConfig{MaxEndpoints: limits.Participants + limits.Watchers})
+	media, err := m.c.router.Open(mmr.MeetingConfig{MaxEndpoints: limits.Participants + limits.Watchers, Codecs: m.c.config().Codecs})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBusy, err)
 	}

@@ -19,6 +19,7 @@ const (
 	latestSlots latest = iota
 	latestTransports
 	latestSpeaker
+	latestCodecs
 	latestQuality // of the monitor, not of the router
 	numLatest
 )
@@ -32,6 +33,8 @@ func kindOf(e mmr.Event) (latest, bool) {
 		return latestTransports, true
 	case mmr.SpeakerChanged:
 		return latestSpeaker, true
+	case mmr.CodecsWanted:
+		return latestCodecs, true
 	}
 	return 0, false
 }

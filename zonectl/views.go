@@ -135,10 +135,23 @@ func message(e mmr.Event) wire.Message {
 		return wire.Transports{Transports: list}
 	case mmr.SpeakerChanged:
 		return wire.Speaker{Participant: string(e.Speaker)}
+	case mmr.CodecsWanted:
+		return codecsMessage(e)
 	case wire.Quality:
 		return e
 	}
 	return nil
+}
+
+// codecsMessage names the codecs of the media that are sent.
+func codecsMessage(e mmr.CodecsWanted) wire.Message {
+	var list []wire.MediumCodec
+	for m, name := range e.Codecs {
+		if name != "" {
+			list = append(list, wire.MediumCodec{Medium: nameOf(mmr.Medium(m)), Codec: name})
+		}
+	}
+	return wire.SendCodecs{Media: list}
 }
 
 func midOf(s mmr.Slot) string { return s.Medium.String() + strconv.Itoa(s.Index) }

@@ -45,6 +45,12 @@ type Zone struct {
 	Policy      Policy   `yaml:"policy" help:"who may do what"`
 	Limits      Limits   `yaml:"limits" help:"how much the zone takes"`
 	Guess       Guess    `yaml:"guess" help:"when guessing numbers and passcodes is blocked"`
+	Media       Media    `yaml:"media" help:"how sound and pictures are sent"`
+}
+
+// Media is how sound and pictures are sent.
+type Media struct {
+	Codecs []string `yaml:"codecs" help:"codecs of pictures, best first: vp8, vp9, h264, av1; people send the first that everybody in the meeting decodes, vp8 always may be; takes effect with the next meeting"`
 }
 
 // Policy is who may do what.
@@ -121,6 +127,7 @@ func Default() Document {
 				EmptyAfter: Duration(10 * time.Minute), TokenLife: Duration(2 * time.Minute), ResumeWithin: Duration(time.Minute),
 			},
 			Guess: Guess{Attempts: 20, Within: Duration(10 * time.Minute), Block: Duration(10 * time.Minute)},
+			Media: Media{Codecs: []string{"vp8", "vp9", "h264", "av1"}},
 		},
 		Box: Box{
 			Listen:        Listen{HTTPS: ":443", Media: []string{":8801"}, Metrics: "127.0.0.1:9801", Admin: "/run/meetzone/admin.sock"},

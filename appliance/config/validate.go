@@ -104,6 +104,11 @@ func (z Zone) check(c *checker) {
 	c.between("zone.guess.attempts", z.Guess.Attempts, 1, 1000)
 	c.span("zone.guess.within", z.Guess.Within, time.Second, 24*time.Hour)
 	c.span("zone.guess.block", z.Guess.Block, time.Second, 24*time.Hour)
+	for i, name := range z.Media.Codecs {
+		path := fmt.Sprintf("zone.media.codecs[%d]", i)
+		c.oneOf(path, name, "vp8", "vp9", "h264", "av1")
+		c.that(!slices.Contains(z.Media.Codecs[:i], name), path, "%s is named twice", name)
+	}
 }
 
 func (b Box) check(c *checker) {

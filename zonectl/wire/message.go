@@ -173,6 +173,11 @@ type (
 		Slots []Slot `json:"slots"`
 	}
 
+	// SendCodecs says in which codec pictures are to be sent, since everybody who may see them decodes it. Always whole.
+	SendCodecs struct {
+		Media []MediumCodec `json:"media"`
+	}
+
 	// Speaker is the participant who speaks loudest, after hysteresis; empty for nobody.
 	Speaker struct {
 		Participant string `json:"participant"`
@@ -278,6 +283,7 @@ func (Joined) Type() string         { return "joined" }
 func (Left) Type() string           { return "left" }
 func (MeetingChanged) Type() string { return "meeting-changed" }
 func (Slots) Type() string          { return "slots" }
+func (SendCodecs) Type() string     { return "send-codecs" }
 func (Speaker) Type() string        { return "speaker" }
 func (Transports) Type() string     { return "transports" }
 func (Quality) Type() string        { return "quality" }

@@ -304,6 +304,16 @@ func (m Slots) validate() error {
 	return c.err()
 }
 
+func (m SendCodecs) validate() error {
+	var c checks
+	c.between("media: entries", len(m.Media), 0, len(Media))
+	for i := range min(len(m.Media), len(Media)) {
+		c.medium(m.Media[i].Medium)
+		c.length("codec", m.Media[i].Codec, 1, MaxID)
+	}
+	return c.err()
+}
+
 func (m Speaker) validate() error {
 	var c checks
 	c.length("participant", m.Participant, 0, MaxID)

@@ -54,6 +54,12 @@ type Slot struct {
 	Paused      bool   `json:"paused,omitempty"`      // filled, but nothing is sent at present, and that is meant
 }
 
+// MediumCodec is the codec in which a medium is to be sent.
+type MediumCodec struct {
+	Medium Medium `json:"medium"`
+	Codec  string `json:"codec"` // "vp8", "vp9", "h264", "av1"; there may be others later
+}
+
 // View asks for a picture in a video slot.
 type View struct {
 	Slot        int    `json:"slot"`                  // 0 to slots-1

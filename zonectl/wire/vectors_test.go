@@ -46,7 +46,8 @@ var vectors = map[string]Message{
 	"meeting-changed": MeetingChanged{State: 10, Meeting: Meeting{Number: "123456789", Title: "Stand-up", Locked: true}},
 	"slots": Slots{Slots: []Slot{{Mid: "audio0", Medium: Audio, Participant: "anna"}, {Mid: "video0", Medium: Video, Participant: "anna", Paused: true},
 		{Mid: "content0", Medium: Content}}},
-	"speaker": Speaker{Participant: "anna"},
+	"send-codecs": SendCodecs{Media: []MediumCodec{{Medium: Video, Codec: "vp9"}, {Medium: Content, Codec: "vp8"}}},
+	"speaker":     Speaker{Participant: "anna"},
 	"transports": Transports{Transports: []TransportState{{Medium: Audio, State: "connected", Rung: "udp", Local: "192.0.2.1:8801",
 		Remote: "[2001:db8::7]:50000", Cipher: "SRTP_AEAD_AES_128_GCM", DSCP: 46}, {Medium: Video, State: "new", DSCP: -1}}},
 	"quality": Quality{Media: []MediumQuality{

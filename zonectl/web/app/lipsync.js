@@ -24,3 +24,15 @@ export function skews(stats, people) {
     return heard === undefined || seen === undefined ? [] : [seen - heard];
   });
 }
+
+/**
+ * People whose sound and picture both are in slots.
+ * @param {import('./protocol.js').Slot[]} slots
+ */
+export function pairs(slots) {
+  return slots.flatMap((audio) => {
+    if (audio.medium !== 'audio' || !audio.participant) return [];
+    const video = slots.find((one) => one.medium === 'video' && one.participant === audio.participant && !one.paused);
+    return video ? [{ audio: audio.mid, video: video.mid }] : [];
+  });
+}

@@ -30,18 +30,47 @@ export function mediumOf(mid) {
  * @property {(state: 'connecting'|'connected'|'disconnected'|'failed') => void} state of all transports together
  */
 
+/** How the codecs that have spatial layers are sent: three, so that the box chooses one for each receiver; upper ones refer to lower ones in keyframes alone. */
+const SPATIAL = 'L3T3_KEY';
+const LAYERED = ['vp9', 'av1'];
+
+/**
+ * Has the encodings of a sender use a codec that was negotiated. Without a wish, or where the browser cannot choose (RTCRtpEncodingParameters.codec),
+ * they stay as they are.
+ * @param {RTCRtpSendParameters} parameters
+ * @param {string|undefined} wish
+ */
+function chooseCodec(parameters, wish) {
+  const codec = parameters.codecs?.find((one) => one.mimeType.toLowerCase() === `video/${wish}`);
+  if (!codec || !wish) return;
+  const encodings = /** @type {(RTCRtpEncodingParameters & {codec?: RTCRtpCodec, scalabilityMode?: string})[]} */ (parameters.encodings ?? []);
+  const layered = LAYERED.includes(wish);
+  encodings.forEach((encoding, i) => {
+    encoding.codec = codec;
+    if (!layered) return;
+    encoding.scalabilityMode = SPATIAL;
+    // All sizes are in one stream.
+    encoding.active = encoding.active && i === encodings.length - 1;
+    encoding.scaleResolutionDownBy = 1;
+  });
+}
+
 export class Peer {
   #events;
   #pc;
   /** @type {Tracks} */
   #tracks;
+  /** @type {Map<Medium, string>} in which codec the box wants a medium; what the browser begins with where nothing is said */
+  codecs;
   #closed = false;
 
   /**
    * @param {Tracks} tracks what is sent at present
+   * @param {Map<Medium, string>|undefined} codecs in which codec the box wants a medium
    * @param {PeerEvents} events
    */
-  constructor(tracks, events) {
+  constructor(tracks, codecs, events) {
+    this.codecs = new Map(codecs);
     this.#events = events;
     this.#tracks = { ...tracks };
     this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers: [] });
@@ -95,6 +124,15 @@ export class Peer {
     if (track) await this.#tune(medium);
   }
 
+  /**
+   * Sends media in other codecs, if this browser can.
+   * @param {{medium: Medium, codec: string}[]} media
+   */
+  async setCodecs(media) {
+    for (const { medium, codec } of media) this.codecs.set(medium, codec);
+    for (const { medium } of media) await this.#tune(medium);
+  }
+
   /** @param {Medium} medium */
   sender(medium) {
     return this.#up(medium)?.sender ?? null;
@@ -127,6 +165,7 @@ export class Peer {
       encoding.maxBitrate = wanted.bitrate;
     }
     if (wanted.degradation) parameters.degradationPreference = wanted.degradation;
+    chooseCodec(parameters, this.codecs.get(medium));
     try {
       await sender.setParameters(parameters);
     } catch (error) {

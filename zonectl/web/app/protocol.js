@@ -52,6 +52,7 @@ const SERVER = {
   left: object({ state: number, participant: string }),
   'meeting-changed': object({ state: number, meeting }),
   slots: object({ slots: list(slot) }),
+  'send-codecs': object({ media: list(object({ medium, codec: string })) }),
   speaker: object({ participant: string }),
   transports: object({ transports: list(transport) }),
   chat: object({ state: number, participant: string, name: string, text: string, sent: number }),

@@ -6,7 +6,7 @@
 import { Control } from './control.js';
 import { Trouble } from './errors.js';
 import { slotsFor } from './layout.js';
-import { skews } from './lipsync.js';
+import { pairs, skews } from './lipsync.js';
 import { chooseController, lookUp, routeTo } from './lookup.js';
 import { Peer } from './peer.js';
 import { Playback } from './playback.js';
@@ -141,6 +141,7 @@ export class Session {
     offer: (message) => this.#offer(message),
     joined: (message) => this.#announce(message),
     muted: (message) => this.#muted(message),
+    'send-codecs': ({ media }) => void this.#peer?.setCodecs(media ?? []),
     'role-changed': ({ role }) => notify(this.#store, 'info', t(role === 'host' ? 'notice.host' : 'notice.nohost')),
     failure: (message) => this.#failure(message),
     bye: ({ error }) => this.#bye(error),
@@ -190,8 +191,9 @@ export class Session {
   /** @param {number} generation @param {boolean} fresh @param {string} sdp */
   async #answer(generation, fresh, sdp) {
     if (fresh || !this.#peer) {
+      const codecs = this.#peer?.codecs;
       this.#peer?.close();
-      this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), {
+      this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), codecs, {
         slots: (slots) => this.playback.setSlots(slots),
         state: (state) => this.#mediaChanged(state),
       });
@@ -368,18 +370,8 @@ export class Session {
     if (!this.#meter || !this.#peer) return;
     const { stats, raw } = await this.#meter.sample();
     if (!this.#open) return;
-    this.#store.update({ stats, skews: skews(raw, this.#pairs()) });
+    this.#store.update({ stats, skews: skews(raw, pairs(this.#store.state.slots)) });
     if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: stats.map(reportOf) });
-  }
-
-  /** People whose sound and picture both are in slots. */
-  #pairs() {
-    const { slots } = this.#store.state;
-    return slots.flatMap((audio) => {
-      if (audio.medium !== 'audio' || !audio.participant) return [];
-      const video = slots.find((one) => one.medium === 'video' && one.participant === audio.participant && !one.paused);
-      return video ? [{ audio: audio.mid, video: video.mid }] : [];
-    });
   }
 
   /** @param {Trouble|null} trouble */

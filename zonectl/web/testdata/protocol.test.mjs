@@ -13,6 +13,7 @@ test('messages of the server are taken whole, unknown ones left aside', () => {
     { type: 'participants', state: 1, participants: [person] },
     { type: 'participants', state: 1, participants: null },
     { type: 'joined', state: 2, participant: { ...person, away: true }, later: 'a member of a newer server' },
+    { type: 'send-codecs', media: [{ medium: 'video', codec: 'vp9' }] },
     { type: 'slots', slots: [{ mid: 'audio0', medium: 'audio' }] },
     { type: 'transports', transports: [{ medium: 'video', state: 'connected', rung: 'udp', dscp: 34 }] },
     { type: 'bye', error: { code: 'ended', text: 'T' } },
