@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ func newConfigCommand() *cobra.Command {
 		RunE: showHelp,
 	}
 	r.flags(cmd)
-	cmd.AddCommand(r.getCommand(), r.setCommand(), r.resetCommand(), r.editCommand(), r.diffCommand(), r.commitCommand(),
+	cmd.AddCommand(r.getCommand(), r.setCommand(), r.resetCommand(), r.editCommand(), r.diffCommand(), r.commitCommand(), r.confirmCommand(),
 		r.discardCommand(), r.rollbackCommand(), r.historyCommand(), r.keysCommand())
 	return cmd
 }
@@ -103,27 +104,49 @@ func (r *remote) resetCommand() *cobra.Command {
 type committing struct {
 	now     bool
 	comment string
+	confirm time.Duration
 }
 
 func (c *committing) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.now, "commit", false, "commit the candidate at once")
 	cmd.Flags().StringVar(&c.comment, "comment", "", "with --commit: why")
+	cmd.Flags().DurationVar(&c.confirm, "confirm", 0, "with --commit: undo it unless confirmed within this `TIME`, such as 5m")
 }
 
 // perhaps commits, or says what a commit would do.
 func (c *committing) perhaps(cmd *cobra.Command, r *remote) error {
 	if c.now {
-		return r.commit(cmd, c.comment)
+		return r.commit(cmd, *c)
 	}
 	return r.diff(cmd)
 }
 
-func (r *remote) commit(cmd *cobra.Command, comment string) error {
-	revision, err := r.client().Commit(cmd.Context(), adminapi.Commit{Comment: comment})
+func (r *remote) commit(cmd *cobra.Command, c committing) error {
+	revision, err := r.client().Commit(cmd.Context(), adminapi.Commit{Comment: c.comment, ConfirmS: int64(c.confirm / time.Second)})
 	if err != nil {
 		return err
 	}
-	return r.show(cmd, revision, func(w io.Writer) { committed(w, revision) })
+	return r.show(cmd, revision, func(w io.Writer) {
+		committed(w, revision)
+		if c.confirm > 0 {
+			fmt.Fprintf(w, "It comes undone at %s, unless you confirm it: appliance config confirm\n", time.Now().Add(c.confirm).Format(time.TimeOnly))
+		}
+	})
+}
+
+func (r *remote) confirmCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "confirm",
+		Short: "Keep the revision that was committed with --confirm",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			revision, err := r.client().Confirm(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return r.show(cmd, revision, func(w io.Writer) { fmt.Fprintf(w, "Revision %d stays.\n", revision.Number) })
+		},
+	}
 }
 
 func committed(w io.Writer, revision adminapi.Revision) {
@@ -162,14 +185,18 @@ func (r *remote) diffCommand() *cobra.Command {
 }
 
 func (r *remote) commitCommand() *cobra.Command {
-	var comment string
+	var c committing
 	cmd := &cobra.Command{
 		Use:   "commit",
 		Short: "Make the candidate the running configuration",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return r.commit(cmd, comment) },
+		Long: "Make the candidate the running configuration. With --confirm it comes undone by itself unless it is confirmed in time: a change that cuts you\n" +
+			"off cannot lock you out. It comes undone as well when the box goes down before it is confirmed.",
+		Example: "  appliance config commit --confirm 5m --comment \"new address\"\n  appliance config confirm",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return r.commit(cmd, c) },
 	}
-	cmd.Flags().StringVar(&comment, "comment", "", "why, for the history")
+	cmd.Flags().StringVar(&c.comment, "comment", "", "why, for the history")
+	cmd.Flags().DurationVar(&c.confirm, "confirm", 0, "undo it unless confirmed within this `TIME`, such as 5m")
 	return cmd
 }
 

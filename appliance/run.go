@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -152,6 +153,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := admin.TakeBackUnconfirmed(ctx, revisionStore, d.log); err != nil {
+		return err
+	}
 	latest, err := revisionStore.Latest()
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
@@ -266,6 +270,10 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.enforcer.Run(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
+	restart := make(chan config.Revision, 1)
+	parts.Go(func() error {
+		return d.revisions.RunCountdown(life, func(r config.Revision) { d.takenBack(r, restart) })
+	})
 	parts.Go(func() error {
 		select {
 		case <-planeEnded:
@@ -282,11 +290,14 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	}
 	select {
 	case s := <-interrupted:
+		err = d.revisions.PlanRestart(ctx)
 		d.drain(s, interrupted)
+	case r := <-restart:
+		err = fmt.Errorf("%w: revision %d", errStartAgain, r.Number)
 	case <-life.Done(): // a part failed; Wait says which
 	}
 	notifyStopping()
-	err = d.zone.Close()
+	err = errors.Join(err, d.zone.Close())
 	d.registrars.close()
 	end()
 	return errors.Join(err, parts.Wait(), d.router.Close())
@@ -294,6 +305,19 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 
 // serveTLS serves what a listener of TCP connections brings as the HTTPS port is served.
 func (d *daemon) serveTLS(l net.Listener) error { return d.zone.Serve(d.tls.listen(l)) }
+
+// errStartAgain ends a daemon whose supervisor is to start it again, because settings have come back that only a start applies.
+var errStartAgain = errors.New("start again for settings that were taken back")
+
+// takenBack looks whether the revision that came back has settings that the daemon cannot take up while it runs.
+func (d *daemon) takenBack(r config.Revision, restart chan<- config.Revision) {
+	for _, part := range d.revisions.Parts() {
+		if slices.ContainsFunc(part.Actual, func(f config.Fact) bool { return f.Note == atNextStart }) {
+			restart <- r
+			return
+		}
+	}
+}
 
 // runSettling finds out, once a disk that had fallen silent answers again, which revision it has, and has the box agree with it.
 func (d *daemon) runSettling(ctx context.Context) error {

@@ -36,6 +36,10 @@ func printStatus(w io.Writer, s adminapi.Status) {
 	rows := [][]string{{"Version", s.Version}, {"Host", s.Hostname}, {"Zone", oneLine(s.Zone)}, {"Address", s.URL}, {"Certificate", s.Fingerprint},
 		{"Running for", (time.Duration(s.UptimeS) * time.Second).String()}, {"Revision", revision},
 		{"Load", fmt.Sprintf("%d meetings, %d sessions", s.Meetings, s.Sessions)}}
+	if w := s.Waiting; w != nil {
+		rows = append(rows, []string{"UNCONFIRMED", fmt.Sprintf("revision %d comes back in %v unless you confirm this one: appliance config confirm", w.Before,
+			time.Duration(w.LeftS)*time.Second)})
+	}
 	if s.Drain != nil && s.Drain.On {
 		rows = append(rows, []string{"Draining", "nobody new is let in: " + oneLine(s.Drain.Reason)})
 	}

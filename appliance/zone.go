@@ -295,7 +295,7 @@ func (r *remote) listChange(cmd *cobra.Command, change func(cmd *cobra.Command, 
 		if keep.candidate {
 			return r.diff(cmd)
 		}
-		if err := r.commit(cmd, keep.comment); err != nil {
+		if err := r.commit(cmd, committing{comment: keep.comment}); err != nil {
 			_ = r.client().Discard(cmd.Context()) // it was as the running one before; what is told is why the commit failed
 			return err
 		}

@@ -17,6 +17,9 @@ func (s *Server) status(*http.Request) (any, error) {
 	st.Revision = s.cfg.Revisions.Running().Number
 	_, edited, err := s.cfg.Revisions.Candidate()
 	st.Edited = edited && err == nil
+	if w := s.cfg.Revisions.Waiting(); w.Number != 0 {
+		st.Waiting = &adminapi.Waiting{Revision: w.Number, Before: w.Before, LeftS: int64(time.Until(w.Until).Seconds())}
+	}
 	for _, part := range s.cfg.Revisions.Parts() {
 		st.Parts = append(st.Parts, partOf(part))
 	}
@@ -132,9 +135,29 @@ func (s *Server) commit(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if asked.ConfirmS != 0 && (asked.ConfirmS < leastConfirmS || asked.ConfirmS > mostConfirmS) {
+		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: fmt.Sprintf("The time to confirm is %d s.", asked.ConfirmS),
+			Advice: "Use 10 s to 24 h; five minutes are a good choice."}
+	}
 	before := s.cfg.Revisions.Running()
-	done, err := s.cfg.Revisions.Commit(r.Context(), CommitOptions{Who: whoAsks(r), Comment: asked.Comment})
+	done, err := s.cfg.Revisions.Commit(r.Context(), CommitOptions{
+		Who: whoAsks(r), Comment: asked.Comment, Confirm: time.Duration(asked.ConfirmS) * time.Second,
+	})
 	return revisionOf(done, before.Document, done.Number), err
+}
+
+// Bounds of the time to confirm: shorter than it takes to type the command, or longer than anybody waits, is a mistake.
+const (
+	leastConfirmS = 10
+	mostConfirmS  = 86_400
+)
+
+func (s *Server) confirm(r *http.Request) (any, error) {
+	if _, err := body[adminapi.Confirm](r); err != nil {
+		return nil, err
+	}
+	running, err := s.cfg.Revisions.Confirm(r.Context(), whoAsks(r))
+	return revisionOf(running, running.Document, running.Number), err
 }
 
 func (s *Server) rollback(r *http.Request) (any, error) {

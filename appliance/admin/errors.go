@@ -12,4 +12,8 @@ var (
 var (
 	ErrNothing = errors.New("there is nothing to commit")
 	ErrTaken   = errors.New("the revision exists already")
+	// ErrUnconfirmed refuses a commit on top of a revision that may yet be taken back.
+	ErrUnconfirmed = errors.New("the running revision waits to be confirmed")
+	// ErrNotWaiting says that there is nothing to confirm.
+	ErrNotWaiting = errors.New("no revision waits to be confirmed")
 )

@@ -37,6 +37,9 @@ type Revisions struct {
 	running config.Revision
 	parts   []PartState
 	unsure  bool // the disk did not say whether it has a revision that the box does not run
+	waiting Waiting
+
+	changed chan struct{} // one place: something for RunCountdown to look at
 }
 
 // PartState is what came of a part's last Apply.
@@ -50,6 +53,7 @@ type PartState struct {
 type CommitOptions struct {
 	Who     string
 	Comment string
+	Confirm time.Duration // 0: the revision stays; otherwise it is taken back unless it is confirmed within this time
 }
 
 // PartError says which part refused or failed.
@@ -86,7 +90,7 @@ func NewRevisions(cfg RevisionsConfig) (*Revisions, error) {
 	if cfg.Override == nil {
 		cfg.Override = func(d config.Document) config.Document { return d }
 	}
-	return &Revisions{cfg: cfg}, nil
+	return &Revisions{cfg: cfg, changed: make(chan struct{}, 1)}, nil
 }
 
 // Start applies the newest revision to every part. Where there is none, first is committed as revision 1.
@@ -105,7 +109,7 @@ func (r *Revisions) Start(ctx context.Context, first config.Document) error {
 		r.cfg.Logger.Warn("a commit was interrupted; the revision before it is applied", "revision", latest.Number, "interrupted", interrupted.Number)
 	}
 	if latest.Number == 0 {
-		latest = config.Revision{Number: 1, Time: time.Now(), Who: "appliance", Comment: "first start", Document: first}
+		latest = config.Revision{Number: 1, Time: time.Now(), Who: automatic, Comment: "first start", Document: first}
 		if err := first.Validate(); err != nil {
 			return fmt.Errorf("first configuration: %w", err)
 		}
@@ -119,9 +123,11 @@ func (r *Revisions) Start(ctx context.Context, first config.Document) error {
 		return fmt.Errorf("applying revision %d: %w", latest.Number, err)
 	}
 	if pending {
-		return r.cfg.Store.Abort(ctx)
+		if err := r.cfg.Store.Abort(ctx); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.resumeWaiting(ctx)
 }
 
 // applyAll applies the document to every part, also when one fails: at a start there is nothing to go back to.
@@ -224,6 +230,9 @@ func (r *Revisions) Commit(ctx context.Context, o CommitOptions) (config.Revisio
 	if !edited {
 		return config.Revision{}, ErrNothing
 	}
+	if r.Waiting().Number != 0 {
+		return config.Revision{}, ErrUnconfirmed
+	}
 	return r.commitLocked(ctx, candidate, o)
 }
 
@@ -271,7 +280,7 @@ func (r *Revisions) commitLocked(ctx context.Context, next config.Document, o Co
 		return config.Revision{}, err
 	}
 	before := r.Running()
-	revision := config.Revision{Number: before.Number + 1, Time: time.Now(), Who: o.Who, Comment: o.Comment, Document: next}
+	revision := config.Revision{Number: before.Number + 1, Time: time.Now(), Who: o.Who, Comment: o.Comment, Document: next, Confirm: o.Confirm}
 	if err := r.cfg.Store.Begin(ctx, revision); err != nil {
 		return config.Revision{}, fmt.Errorf("writing the journal: %w", err)
 	}
@@ -285,6 +294,7 @@ func (r *Revisions) commitLocked(ctx context.Context, next config.Document, o Co
 		return config.Revision{}, r.undo(ctx, before, changed, err)
 	}
 	r.publish(revision, states)
+	r.await(revision, before.Number)
 	r.cfg.Logger.Info("configuration committed", "revision", revision.Number, "who", o.Who, "comment", o.Comment,
 		"changes", config.Diff(before.Document, next))
 	return revision, nil
@@ -358,8 +368,13 @@ func (r *Revisions) settleLocked(ctx context.Context) error {
 	}
 	if latest.Number > running.Number {
 		running.Comment = fmt.Sprintf("takes revision %d back, which was refused because the disk did not answer", latest.Number)
-		running.Number, running.Time, running.Who = latest.Number+1, time.Now(), "appliance"
-		err = r.cfg.Store.Append(ctx, running)
+		running.Number, running.Time, running.Who, running.Confirm = latest.Number+1, time.Now(), automatic, 0
+		if w := r.Waiting(); w.Number != 0 { // going back is what failed
+			running.Confirm = max(time.Until(w.Until), time.Second)
+		}
+		if err = r.cfg.Store.Append(ctx, running); err == nil {
+			r.await(running, latest.Number)
+		}
 	} else {
 		err = r.cfg.Store.Abort(ctx)
 	}

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 		crash(dir)
 		os.Exit(1) // it was to be killed
 	}
+	if dir := os.Getenv(killVariable); dir != "" {
+		fmt.Fprintln(os.Stderr, changeForEver(dir))
+		os.Exit(1) // it was to be killed
+	}
 	os.Exit(m.Run())
 }
 

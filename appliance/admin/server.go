@@ -139,6 +139,7 @@ func (s *Server) routes() http.Handler {
 		"DELETE " + adminapi.PathCandidate:       s.deleteCandidate,
 		"GET " + adminapi.PathDiff:               s.getDiff,
 		"POST " + adminapi.PathCommit:            s.commit,
+		"POST " + adminapi.PathConfirm:           s.confirm,
 		"POST " + adminapi.PathRollback:          s.rollback,
 		"GET " + adminapi.PathHistory:            s.history,
 		"GET " + adminapi.PathMeetings:           s.listMeetings,

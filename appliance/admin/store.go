@@ -18,6 +18,7 @@ type RevisionStore struct {
 	store     *storage.Store
 	revisions *storage.Table[uint64, revisionRecord]
 	drafts    *storage.Table[string, revisionRecord]
+	waiting   *storage.Table[string, waitingRecord]
 }
 
 var _ config.Store = (*RevisionStore)(nil)
@@ -37,6 +38,17 @@ type revisionRecord struct {
 	YAML    string    `json:"yaml"`
 }
 
+// recordWaiting is the one record of the table of what waits to be confirmed.
+const recordWaiting = "revision"
+
+// waitingRecord is a config.Unconfirmed as it is stored.
+type waitingRecord struct {
+	Number  uint64 `json:"number"`
+	Before  uint64 `json:"before"`
+	LeftMS  int64  `json:"left_ms"`
+	Planned bool   `json:"planned,omitempty"`
+}
+
 // NewRevisionStore opens the tables.
 func NewRevisionStore(s *storage.Store) (*RevisionStore, error) {
 	revisions, err := storage.OpenTable[uint64, revisionRecord](s, "revisions")
@@ -47,7 +59,11 @@ func NewRevisionStore(s *storage.Store) (*RevisionStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RevisionStore{store: s, revisions: revisions, drafts: drafts}, nil
+	waiting, err := storage.OpenTable[string, waitingRecord](s, "unconfirmed")
+	if err != nil {
+		return nil, err
+	}
+	return &RevisionStore{store: s, revisions: revisions, drafts: drafts, waiting: waiting}, nil
 }
 
 // Latest returns the newest revision; Number 0 where there is none.
@@ -128,14 +144,15 @@ func (r *RevisionStore) Pending() (config.Revision, bool, error) {
 	return revision, err == nil, err
 }
 
-// Append keeps the revision, drops the candidate, ends what Begin began, and forgets the oldest revisions.
+// Append keeps the revision, drops the candidate, ends what Begin began, notes whether the revision waits to be confirmed, and forgets the
+// oldest revisions, but never the one that would come back.
 func (r *RevisionStore) Append(ctx context.Context, next config.Revision) error {
 	record, err := newRecord(next)
 	if err != nil {
 		return err
 	}
 	return r.store.Update(ctx, func(tx *storage.Tx) error {
-		revisions, drafts := r.revisions.In(tx), r.drafts.In(tx)
+		revisions, drafts, waiting := r.revisions.In(tx), r.drafts.In(tx), r.waiting.In(tx)
 		if _, taken, err := revisions.Get(next.Number); taken || err != nil {
 			return errors.Join(fmt.Errorf("revision %d: %w", next.Number, ErrTaken), err)
 		}
@@ -146,8 +163,30 @@ func (r *RevisionStore) Append(ctx context.Context, next config.Revision) error 
 			}
 			keys = keys[1:]
 		}
-		return errors.Join(revisions.Put(next.Number, record), drafts.Delete(draftCandidate), drafts.Delete(draftPending))
+		wait := waiting.Delete
+		if next.Confirm > 0 && len(keys) > 0 {
+			wait = func(key string) error {
+				return waiting.Put(key, waitingRecord{Number: next.Number, Before: keys[len(keys)-1], LeftMS: next.Confirm.Milliseconds()})
+			}
+		}
+		return errors.Join(revisions.Put(next.Number, record), drafts.Delete(draftCandidate), drafts.Delete(draftPending), wait(recordWaiting))
 	})
+}
+
+// Unconfirmed returns the revision that waits to be confirmed.
+func (r *RevisionStore) Unconfirmed() (config.Unconfirmed, bool, error) {
+	record, found, err := r.waiting.Get(recordWaiting)
+	return config.Unconfirmed{
+		Number: record.Number, Before: record.Before, Left: time.Duration(record.LeftMS) * time.Millisecond, Planned: record.Planned,
+	}, found, err
+}
+
+// SetUnconfirmed changes what is known of the revision that waits; nil says that it is confirmed.
+func (r *RevisionStore) SetUnconfirmed(ctx context.Context, w *config.Unconfirmed) error {
+	if w == nil {
+		return r.waiting.Delete(ctx, recordWaiting)
+	}
+	return r.waiting.Put(ctx, recordWaiting, waitingRecord{Number: w.Number, Before: w.Before, LeftMS: w.Left.Milliseconds(), Planned: w.Planned})
 }
 
 // Abort ends what Begin began.

@@ -71,6 +71,12 @@ func tellSentinel(err error) *adminapi.Error {
 	switch {
 	case errors.Is(err, ErrNothing):
 		return &adminapi.Error{Code: adminapi.CodeNothing, Text: "There is nothing to commit.", Advice: "Change a setting first: `appliance config set PATH VALUE`."}
+	case errors.Is(err, ErrUnconfirmed):
+		return &adminapi.Error{Code: adminapi.CodeConflict, Text: "The running revision waits to be confirmed, so nothing is committed on top of it.",
+			Advice: "Confirm it with `appliance config confirm`, or go back with `appliance config rollback`."}
+	case errors.Is(err, ErrNotWaiting):
+		return &adminapi.Error{Code: adminapi.CodeNothing, Text: "No revision waits to be confirmed.",
+			Advice: "`appliance config history` shows whether it was confirmed already, or taken back."}
 	case errors.Is(err, ErrNoRevision):
 		return &adminapi.Error{Code: adminapi.CodeUnknown, Text: "There is no such revision.", Advice: "`appliance config history` lists them."}
 	case errors.Is(err, ErrNoMeeting):

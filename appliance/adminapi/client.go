@@ -84,6 +84,11 @@ func (c *Client) Commit(ctx context.Context, commit Commit) (Revision, error) {
 	return call[Revision](ctx, c, http.MethodPost, PathCommit, commit)
 }
 
+// Confirm keeps the revision that waits to be confirmed.
+func (c *Client) Confirm(ctx context.Context) (Revision, error) {
+	return call[Revision](ctx, c, http.MethodPost, PathConfirm, Confirm{})
+}
+
 // Rollback commits an earlier revision again.
 func (c *Client) Rollback(ctx context.Context, rollback Rollback) (Revision, error) {
 	return call[Revision](ctx, c, http.MethodPost, PathRollback, rollback)

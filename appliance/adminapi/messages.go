@@ -12,6 +12,7 @@ const (
 	PathCandidate = "/admin/v1/config/candidate" // PUT Document: replace; PATCH Change: one key; DELETE: drop
 	PathDiff      = "/admin/v1/config/diff"      // GET → Diff
 	PathCommit    = "/admin/v1/config/commit"    // POST Commit → Revision
+	PathConfirm   = "/admin/v1/config/confirm"   // POST Confirm → Revision
 	PathRollback  = "/admin/v1/config/rollback"  // POST Rollback → Revision
 	PathHistory   = "/admin/v1/config/history"   // GET → History
 	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
@@ -52,6 +53,18 @@ type Diff struct {
 // Commit makes the candidate the running configuration.
 type Commit struct {
 	Comment string `json:"comment,omitempty"`
+	// ConfirmS is how many seconds the revision waits for Confirm before the one before it comes back; 0: it stays. 10 to 86400.
+	ConfirmS int64 `json:"confirm_s,omitempty"`
+}
+
+// Confirm says that the running revision, which waits for it, is good.
+type Confirm struct{}
+
+// Waiting is a revision that comes undone unless it is confirmed.
+type Waiting struct {
+	Revision uint64 `json:"revision"`
+	Before   uint64 `json:"before"` // what comes back
+	LeftS    int64  `json:"left_s"`
 }
 
 // Rollback commits an earlier revision again; 0 is the one before the running one.
@@ -195,7 +208,8 @@ type Status struct {
 	Started     time.Time `json:"started"`
 	UptimeS     int64     `json:"uptime_s"`
 	Revision    uint64    `json:"revision"`
-	Edited      bool      `json:"edited,omitempty"` // a candidate waits for commit
+	Edited      bool      `json:"edited,omitempty"`  // a candidate waits for commit
+	Waiting     *Waiting  `json:"waiting,omitempty"` // a revision that has to be confirmed
 	Drain       *Drain    `json:"drain,omitempty"`
 	Meetings    int       `json:"meetings"`
 	Sessions    int       `json:"sessions"`

@@ -177,6 +177,15 @@ func (d *Daemon) Stop(t testing.TB) {
 	}
 }
 
+// Kill ends the daemon as a power cut does, and waits until it has gone.
+func (d *Daemon) Kill(t testing.TB) {
+	t.Helper()
+	if err := d.Process.Kill(); err != nil {
+		t.Fatalf("kill the daemon: %v", err)
+	}
+	<-d.ended
+}
+
 // Admin runs a subcommand of bin/appliance against the daemon and returns its output.
 func (d *Daemon) Admin(t testing.TB, args ...string) []byte {
 	t.Helper()

@@ -12,6 +12,19 @@ type Revision struct {
 	Who      string    // who committed it
 	Comment  string
 	Document Document
+	// Confirm is how long the revision waits to be confirmed before the one before it comes back; 0: it stays.
+	Confirm time.Duration
+}
+
+// Unconfirmed is a revision that waits to be confirmed. The store has it as long as it does, so that a box that dies meanwhile
+// finds it at the next start.
+type Unconfirmed struct {
+	Number uint64        // of the revision
+	Before uint64        // the revision that comes back when nobody confirms
+	Left   time.Duration // of the time to confirm, when it was written
+	// Planned says that the daemon ended in order, as for a restart that the change needs: the next start goes on waiting. Where it is
+	// false, a start finds a daemon that died, and goes back.
+	Planned bool
 }
 
 // Store keeps revisions, the candidate and the journal. Nothing it returned nil for is lost by a crash.
@@ -30,8 +43,13 @@ type Store interface {
 	Begin(ctx context.Context, next Revision) error
 	// Pending returns the commit that a crash interrupted; found is false where there is none.
 	Pending() (next Revision, found bool, err error)
-	// Append keeps the revision, drops the candidate and ends what Begin began, all at once.
+	// Append keeps the revision, drops the candidate and ends what Begin began, all at once. With next.Confirm the revision waits to be
+	// confirmed from then on; without, nothing does any more.
 	Append(ctx context.Context, next Revision) error
+	// Unconfirmed returns the revision that waits to be confirmed; found is false where there is none.
+	Unconfirmed() (waiting Unconfirmed, found bool, err error)
+	// SetUnconfirmed changes that; nil says that it is confirmed.
+	SetUnconfirmed(ctx context.Context, waiting *Unconfirmed) error
 	// Abort ends what Begin began.
 	Abort(ctx context.Context) error
 }
