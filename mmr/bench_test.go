@@ -22,6 +22,7 @@ import (
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/packet"
 	"meetzone/mmr/internal/srtp"
+	"meetzone/mmr/internal/twcc"
 )
 
 // What forwarding costs: the router's own way from the datagram that arrives to the datagrams handed to the kernel, and pion/webrtc doing
@@ -37,21 +38,24 @@ const (
 
 // rig is a router whose worker is driven by the test itself, with one endpoint that sends and others that receive on real sockets.
 type rig struct {
-	plane   *dataplane.Plane
-	h       *handler
-	sh      *shard
-	now     dataplane.Instant
-	take    func(id EndpointID, m Medium, o *srtp.Opener, b []byte) // what was sent to an endpoint, if anybody wants to know
-	sealers [NumMedia]*srtp.Sealer
-	paths   [NumMedia]dataplane.Path
-	seqs    [NumMedia]uint16
-	whole   bool   // one sequence of transport-wide numbers for all transports, as browsers have it
-	number  uint16 // the last one of it
-	round   uint32 // of 20 ms
-	pages   [][]byte
-	header  [packet.FixedLen + 8]byte
-	payload []byte
-	batch   []dataplane.Datagram
+	plane     *dataplane.Plane
+	h         *handler
+	sh        *shard
+	now       dataplane.Instant
+	take      func(id EndpointID, m Medium, o *srtp.Opener, b []byte) // what was sent to an endpoint, if anybody wants to know
+	sealers   [NumMedia]*srtp.Sealer
+	paths     [NumMedia]dataplane.Path
+	seqs      [NumMedia]uint16
+	keyframes bool   // every picture is one
+	adapts    bool   // receivers give transport-wide feedback
+	ears      []*ear // of these
+	whole     bool   // one sequence of transport-wide numbers for all transports, as browsers have it
+	number    uint16 // the last one of it
+	round     uint32 // of 20 ms
+	pages     [][]byte
+	header    [packet.FixedLen + 8]byte
+	payload   []byte
+	batch     []dataplane.Datagram
 }
 
 // sink reads and forgets what comes to a socket of its own, or gives it to take.
@@ -86,6 +90,11 @@ func sink(tb testing.TB, take func([]byte)) netip.AddrPort {
 }
 
 func newRig(tb testing.TB, receivers int, take func(EndpointID, Medium, *srtp.Opener, []byte)) *rig {
+	return setUp(tb, receivers, &rig{take: take})
+}
+
+// setUp makes a rig of what is set in it.
+func setUp(tb testing.TB, receivers int, g *rig) *rig {
 	quiet := slog.New(slog.DiscardHandler)
 	r, err := New(Config{Candidates: func() []netip.AddrPort { return nil }, Logger: quiet})
 	if err != nil {
@@ -101,7 +110,7 @@ func newRig(tb testing.TB, receivers int, take func(EndpointID, Medium, *srtp.Op
 			tb.Error(err)
 		}
 	})
-	g := &rig{plane: plane, h: r.handler(0), payload: make([]byte, benchSize), now: 1, take: take}
+	g.plane, g.h, g.payload, g.now = plane, r.handler(0), make([]byte, benchSize), 1
 	m := &Meeting{r: r, h: g.h, sh: newShard()}
 	g.sh = m.sh
 	g.h.addShard(g.sh)
@@ -127,6 +136,11 @@ func (g *rig) join(tb testing.TB, m *Meeting, id EndpointID, sends bool) {
 		tb.Fatal(err)
 	}
 	sections := []answered{{Medium: Audio, Formats: formatsFor(Audio)}, {Medium: Video, Formats: formatsFor(Video)}}
+	if g.adapts {
+		for i := range sections {
+			sections[i].Numbering = extTransportSequence
+		}
+	}
 	if sends {
 		sections = []answered{
 			{Medium: Audio, Up: true, Formats: formatsFor(Audio), SSRC: 1}, {Medium: Video, Up: true, Formats: formatsFor(Video), SSRC: 2},
@@ -156,6 +170,8 @@ func (g *rig) join(tb testing.TB, m *Meeting, id EndpointID, sends bool) {
 		t.keyed(g.now, srtp.AEADAES128GCM, sealer, opener)
 		if sends {
 			g.sealers[medium], g.paths[medium] = farSealer, t.path
+		} else if g.adapts && medium == Video {
+			g.ears = append(g.ears, &ear{e: e, sealer: farSealer, recorder: twcc.New(), path: t.path, page: make([]byte, dataplane.MaxDatagram)})
 		}
 	}
 }
@@ -169,7 +185,7 @@ func (g *rig) load() {
 		payload[0], payload[1] = 0, 1
 		if i == 0 {
 			payload[0] = 0x10
-			if g.seqs[Video] < 60 {
+			if g.seqs[Video] < 60 || g.keyframes {
 				payload[1] = 0 // a keyframe
 			}
 		}

@@ -20,8 +20,9 @@ const (
 	// paceFactor is how much faster than the estimate pictures leave, so that what waits gets less; paceAmple where the path is not used up.
 	paceFactor = 1.15
 	paceAmple  = 2.5
-	// drainWithin is how fast all that waits has to leave, if need be faster than paceFactor has it.
+	// drainWithin is how fast all that waits has to leave, if need be faster than paceFactor has it, up to paceMost.
 	drainWithin = 500 * time.Millisecond
+	paceMost    = 1.4
 	// waitAtMost is when a picture is too old to be sent, and its slot begins anew with a keyframe, but not before resumeAfter.
 	waitAtMost  = dataplane.Instant(time.Second)
 	resumeAfter = dataplane.Instant(time.Second)
@@ -178,7 +179,7 @@ func (b *budget) paceRate() float64 {
 		return paceAmple * target
 	}
 	drain := float64(b.queues[0].bytes+b.queues[1].bytes) * 8 / drainWithin.Seconds()
-	return min(max(paceFactor*target, drain), paceAmple*target)
+	return min(max(paceFactor*target, drain), paceMost*target)
 }
 
 // useful is how much could be sent to the endpoint, in bit/s, if its path carries it: the largest encoding of every slot.

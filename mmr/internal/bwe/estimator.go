@@ -339,6 +339,7 @@ type Stats struct {
 	Sending       uint64
 	Loss          float64 // share, averaged
 	Lost, Arrived uint64
+	Numbered      uint64 // packets
 	Probes        uint64
 	Overused      bool
 }
@@ -347,7 +348,7 @@ type Stats struct {
 func (e *Estimator) Stats() Stats {
 	return Stats{
 		Arriving: uint64(e.acked.rate()), Sending: uint64(e.out.rate()), Loss: e.loss.average, Lost: e.lostCount, Arrived: e.arrivedCount,
-		Probes: e.prober.count, Overused: e.trend.state == overuse,
+		Numbered: e.history.count(), Probes: e.prober.count, Overused: e.trend.state == overuse,
 	}
 }
 

@@ -24,14 +24,20 @@ type sent struct {
 // history remembers what was sent, by number.
 type history struct {
 	ring []sent // place number%historyLen; nil before the first packet
-	next uint64 // number of the next packet, wide; begins in the second cycle
+	next uint64 // number of the next packet, wide
 }
+
+// firstNumber is in the second cycle, so that there are numbers before it.
+const firstNumber = 1 << 16
+
+// count is how many packets were numbered.
+func (h *history) count() uint64 { return max(h.next, firstNumber) - firstNumber }
 
 // add numbers a packet.
 func (h *history) add(p sent) uint16 {
 	if h.ring == nil {
 		h.ring = make([]sent, historyLen)
-		h.next = 1 << 16
+		h.next = firstNumber
 	}
 	n := h.next
 	h.ring[n%historyLen] = p
@@ -47,7 +53,7 @@ func (h *history) wide(n uint16) uint64 {
 
 // find returns what was sent with a wide number, nil when that is forgotten.
 func (h *history) find(wide uint64) *sent {
-	if wide >= h.next || wide < 1<<16 || h.next-wide > historyLen {
+	if wide >= h.next || wide < firstNumber || h.next-wide > historyLen {
 		return nil
 	}
 	return &h.ring[wide%historyLen]
