@@ -225,12 +225,13 @@ func (d *daemon) openZone() error {
 		return err
 	}
 	d.zone, err = zonectl.New(d.zoneConfig(d.document), zonectl.Deps{
-		Router:     zonectl.OnRouter(d.router),
-		Store:      zonectl.Store{Rooms: rooms, Tokens: tokens},
-		SigningKey: d.identity.zone,
-		Probe:      d.router.Probe,
-		Web:        web.Handler(),
-		Logger:     d.log,
+		Router:      zonectl.OnRouter(d.router),
+		Store:       zonectl.Store{Rooms: rooms, Tokens: tokens},
+		SigningKey:  d.identity.zone,
+		Probe:       d.router.Probe,
+		Fingerprint: d.tls.fingerprint,
+		Web:         web.Handler(),
+		Logger:      d.log,
 	})
 	return err
 }

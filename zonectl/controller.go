@@ -28,9 +28,11 @@ type Deps struct {
 	// new passcodes for all rooms.
 	Pepper []byte
 	// Probe makes credentials for testing the way to the media; nil: clients cannot test it.
-	Probe  func() mmr.ProbeCredentials
-	Web    http.Handler // the browser client; nil: none
-	Logger *slog.Logger // default slog.Default
+	Probe func() mmr.ProbeCredentials
+	// Fingerprint is that of the certificate that TLS shows; nil: unknown.
+	Fingerprint func() string
+	Web         http.Handler // the browser client; nil: none
+	Logger      *slog.Logger // default slog.Default
 }
 
 // Controller is the zone controller of this box.
@@ -41,6 +43,7 @@ type Controller struct {
 	key     ed25519.PrivateKey
 	pepper  pepper
 	probe   func() mmr.ProbeCredentials
+	shown   func() string // fingerprint of the certificate
 	web     http.Handler
 	running atomic.Pointer[Config] // complete
 	drain   atomic.Pointer[string] // reason, nil while the box serves
@@ -103,7 +106,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, shown: deps.Fingerprint, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		gear: map[string]*session{}, ended: map[string]endedMeeting{}}

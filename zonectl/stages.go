@@ -58,6 +58,9 @@ func (c *Controller) serveLookup(w http.ResponseWriter, r *http.Request) {
 	answer.Zones = c.named(r)
 	answer.Tunnels = c.config().Tunnels
 	answer.Client = c.seen(r)
+	if c.shown != nil {
+		answer.Fingerprint = c.shown()
+	}
 	writeJSON(w, http.StatusOK, answer)
 }
 

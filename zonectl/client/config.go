@@ -29,8 +29,11 @@ type Config struct {
 
 	Roots    *x509.CertPool // authorities to trust; default: the system's
 	Insecure bool           // trust any certificate
-	Profile  string         // DSCP profile of what is sent; default rfc4594
-	Light    bool           // no NACK and no transport-wide feedback: cheaper, for generating load
+	// Proxy is the HTTP proxy for all connections, http://[USER:PASSWORD@]HOST:PORT; default: that of the environment, "none" for none.
+	Proxy   string
+	Cache   string // folder that keeps what lookups said and which zone was best; default: nothing is kept
+	Profile string // DSCP profile of what is sent; default rfc4594
+	Light   bool   // no NACK and no transport-wide feedback: cheaper, for generating load
 
 	JoinTimeout time.Duration // of all stages together; default 20 s
 	ResumeFor   time.Duration // how long a lost control channel is tried again; default 60 s
@@ -63,6 +66,7 @@ type Stage string
 // The stages. Router and Control are the two halves of the white paper's third.
 const (
 	StageLookup  Stage = "lookup"
+	StageTunnel  Stage = "tunnel" // within the first two, when nothing has answered
 	StageZone    Stage = "zone"
 	StageRouter  Stage = "router"
 	StageControl Stage = "control"
@@ -92,6 +96,11 @@ func (c Config) Validate() error {
 			wrong = append(wrong, fmt.Errorf("medium %q to send: unknown or twice", medium))
 		}
 	}
+	if c.Proxy != "" && c.Proxy != ProxyNone {
+		if _, err := ParseProxy(c.Proxy); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
 	if _, err := dscp.ShippedProfile(c.Profile); err != nil {
 		wrong = append(wrong, err)
 	}
@@ -113,6 +122,28 @@ func (c Config) target() (base, meeting string, err error) {
 		meeting, _, _ = strings.Cut(rest, "/")
 	}
 	return "https://" + parsed.Host, meeting, nil
+}
+
+// doors is what a link says of further ways to the zone.
+type doors struct{ hosts, tunnels []string }
+
+// furtherDoors takes it out of the link. What is no host there is passed over.
+func (c Config) furtherDoors() (d doors) {
+	parsed, err := url.Parse(c.URL)
+	if err != nil {
+		return d
+	}
+	list := func(name string, ok func(string) bool) (out []string) {
+		for one := range strings.SplitSeq(parsed.Query().Get(name), ",") {
+			if ok(one) && len(out) < maxDoors {
+				out = append(out, one)
+			}
+		}
+		return out
+	}
+	d.hosts = list(wire.LinkHosts, func(host string) bool { return isBase("https://" + host) })
+	d.tunnels = list(wire.LinkTunnels, isBase)
+	return d
 }
 
 // withDefaults fills in what was left zero.

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 
+	"meetzone/dataplane/tunnel"
 	"meetzone/zonectl/wire"
 )
 
@@ -23,6 +25,7 @@ type Error struct {
 	Stage  Stage
 	Text   string // one sentence
 	Advice string // one sentence: what to do; may be empty
+	Link   string // of the web client, where no way was found and a browser may have one; may be empty
 	Err    error  // for the log
 }
 
@@ -63,6 +66,7 @@ func explain(stage Stage, host string, err error) error {
 	var told *Error
 	var verification *tls.CertificateVerificationError
 	var dns *net.DNSError
+	var proxied *ProxyError
 	switch {
 	case err == nil:
 		return nil
@@ -75,6 +79,8 @@ func explain(stage Stage, host string, err error) error {
 	case errors.As(err, &dns):
 		return &Error{Stage: stage, Text: fmt.Sprintf("The name %s is not known here.", dns.Name),
 			Advice: "Check the address, or whether this computer uses the right DNS server.", Err: err}
+	case errors.As(err, &proxied):
+		return proxyRefused(stage, host, proxied)
 	case errors.Is(err, errNotZone):
 		return &Error{Stage: stage, Text: fmt.Sprintf("%s is not a meeting zone, or not one of this version.", host), Advice: "Check the address.", Err: err}
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -95,7 +101,37 @@ func untrusted(stage Stage, host string, verification *tls.CertificateVerificati
 	}
 	return &Error{Stage: stage, Text: fmt.Sprintf("The certificate of %s is not trusted (%v); its SHA-256 fingerprint is %s.",
 		host, verification.Err, cause.Fingerprint),
-		Advice: "Compare the fingerprint with the one that the box shows, and trust the authority that issued it.", Err: cause}
+		Advice: "If it is the one that the box shows, trust the authority that issued it; if not, a proxy on the way opens TLS connections.", Err: cause}
+}
+
+// proxyRefused says what a proxy wants.
+func proxyRefused(stage Stage, host string, refused *ProxyError) error {
+	told := &Error{Stage: stage, Text: fmt.Sprintf("The proxy %s does not let a connection to %s through (%d).", refused.Proxy, host, refused.Status),
+		Advice: "Ask the network's administrator to permit CONNECT to port 443 of the box.", Err: refused}
+	if refused.Status == http.StatusProxyAuthRequired {
+		told.Text = fmt.Sprintf("The proxy %s wants a name and a password (407).", refused.Proxy)
+		told.Advice = "Give them with --proxy http://USER:PASSWORD@HOST:PORT, or in HTTPS_PROXY; Basic and Digest are spoken."
+	}
+	return told
+}
+
+// withLink adds the link of the web client to an error that says that no way was found: a browser may know a proxy that this client does not.
+func withLink(err error, base, number string) error {
+	var told *Error
+	var said *wire.Error
+	if number == "" || !errors.As(err, &told) || errors.As(err, &said) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	told.Link = base + wire.PathJoin + number
+	return err
+}
+
+// capital makes a sentence begin as one.
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 func isTimeout(err error) bool {
@@ -115,6 +151,8 @@ func Reason(err error) string {
 	var said *wire.Error
 	var verification *tls.CertificateVerificationError
 	var dns *net.DNSError
+	var proxied *ProxyError
+	var tunnelled *tunnel.StatusError
 	switch {
 	case err == nil:
 		return ""
@@ -124,6 +162,10 @@ func Reason(err error) string {
 		return "certificate"
 	case errors.As(err, &dns):
 		return "name unknown"
+	case errors.As(err, &proxied):
+		return fmt.Sprintf("proxy %d", proxied.Status)
+	case errors.As(err, &tunnelled):
+		return fmt.Sprintf("tunnel %d", tunnelled.Status)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.Is(err, errNotZone):

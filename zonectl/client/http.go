@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"meetzone/dscp"
@@ -21,14 +22,15 @@ const maxAnswer = 1 << 20
 // web is the HTTP half of the client. Its connections are marked as signalling. It speaks HTTP/1.1, which the control channel needs anyway.
 type web struct {
 	client *http.Client
+	way    way
 	marks  dscp.Marks
-	direct bool // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
+	seen   atomic.Pointer[x509.Certificate] // of the latest answer
+	direct bool                             // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
 }
 
-func newWeb(cfg Config, marks dscp.Marks) *web {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, Control: markControl(marks[dscp.Signalling])}
-	return &web{marks: marks, direct: true, client: &http.Client{Transport: &http.Transport{
-		DialContext:         dialer.DialContext,
+func newWeb(cfg Config, marks dscp.Marks, by way) *web {
+	return &web{way: by, marks: marks, direct: by.kind == WayDirect, client: &http.Client{Transport: &http.Transport{
+		DialContext:         by.dial,
 		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, InsecureSkipVerify: cfg.Insecure, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
@@ -69,6 +71,9 @@ func (w *web) do(request *http.Request, out any) error {
 		return err
 	}
 	defer response.Body.Close()
+	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
+		w.seen.Store(response.TLS.PeerCertificates[0])
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read answer: %w", err)
@@ -95,7 +100,11 @@ func Start(ctx context.Context, cfg Config, request wire.StartRequest) (wire.Sta
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	w := newWeb(cfg, cfg.marks())
+	first, err := firstWay(cfg, cfg.marks(), base)
+	if err != nil {
+		return wire.Started{}, &Error{Text: capital(err.Error()) + ".", Err: err}
+	}
+	w := newWeb(cfg, cfg.marks(), first)
 	defer w.close()
 	var started wire.Started
 	if err := w.post(ctx, base, wire.PathStart, request, &started); err != nil {

@@ -1,12 +1,14 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +45,7 @@ func Join(ctx context.Context, cfg Config) (*Session, error) {
 	go s.run(life, first)
 	if err := s.stage(StageMedia, s.route.Router, func() (string, error) { return s.awaitMedia(ctx) }); err != nil {
 		_ = s.Close()
-		return nil, err
+		return nil, withLink(err, s.base, s.lookup.Meeting.Number)
 	}
 	return s, nil
 }
@@ -60,7 +62,7 @@ func newSession(cfg Config) (*Session, error) {
 	s := &Session{cfg: cfg, log: cfg.Logger, marks: cfg.marks(), certificate: *certificate, changes: make(chan peerChange, 16),
 		commands: make(chan wire.Message, 16), ready: make(chan struct{}), done: make(chan struct{}),
 		slots: make(map[string]*slot), stages: make(map[Stage]time.Duration)}
-	s.web = newWeb(cfg, s.marks)
+	s.web = newWeb(cfg, s.marks, directWay(s.marks))
 	for _, medium := range cfg.Send {
 		s.senders[mediumIndex(medium)] = newSender(medium)
 	}
@@ -89,6 +91,20 @@ func (s *Session) connect(ctx context.Context) (*channel, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.base, s.further = base, s.cfg.furtherDoors()
+	first, err := firstWay(s.cfg, s.marks, base)
+	if err != nil {
+		return nil, &Error{Stage: StageLookup, Text: capital(err.Error()) + ".", Advice: "Check --proxy and the variables HTTPS_PROXY and NO_PROXY.", Err: err}
+	}
+	s.web = newWeb(s.cfg, s.marks, first)
+	opened, err := s.connectTo(ctx, base, number)
+	if err != nil {
+		return nil, withLink(err, base, number)
+	}
+	return opened, nil
+}
+
+func (s *Session) connectTo(ctx context.Context, base, number string) (*channel, error) {
 	if err := s.stage(StageLookup, hostOf(base), func() (string, error) { return s.lookUp(ctx, base, number) }); err != nil {
 		return nil, err
 	}
@@ -99,43 +115,95 @@ func (s *Session) connect(ctx context.Context) (*channel, error) {
 		return nil, err
 	}
 	var first *channel
-	err = s.stage(StageControl, hostOf(s.route.Control), func() (detail string, err error) {
+	err := s.stage(StageControl, hostOf(s.route.Control), func() (detail string, err error) {
 		first, err = s.greet(ctx, nil)
 		return "session as " + string(s.Welcome().Role), err
 	})
 	return first, err
 }
 
-// lookUp is stage 1.
-func (s *Session) lookUp(ctx context.Context, base, number string) (string, error) {
-	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
-	if err := s.web.post(ctx, base, wire.PathLookup, request, &s.lookup); err != nil {
-		return "", err
+// chooseZone is stage 2. What was measured on this network of late holds; otherwise, and when that controller turns out not to do, all are measured.
+func (s *Session) chooseZone(ctx context.Context) (string, error) {
+	here := network()
+	if s.known.Network == here && s.known.Controller != "" && s.web.direct {
+		for rank, zone := range s.lookup.Zones {
+			if slices.Contains(zone.Controllers, s.known.Controller) {
+				s.zone = Measured{Zone: zone, Controller: s.known.Controller, rank: rank}
+				s.measuredBefore = true
+				return fmt.Sprintf("zone %s, controller %s, as measured %s ago", zone.ID, hostOf(s.known.Controller),
+					time.Since(s.known.Measured).Round(time.Minute)), nil
+			}
+		}
 	}
-	title := s.lookup.Meeting.Title
-	if title == "" {
-		title = "meeting " + s.lookup.Meeting.Number
-	}
-	return fmt.Sprintf("%s, %d zones", title, len(s.lookup.Zones)), nil
+	return s.measureZones(ctx, here)
 }
 
-// chooseZone is stage 2.
-func (s *Session) chooseZone(ctx context.Context) (string, error) {
-	picked, _, err := s.web.selectZone(ctx, s.lookup.Zones)
+// measureZones tests all controllers and picks.
+func (s *Session) measureZones(ctx context.Context, here string) (string, error) {
+	s.measuredBefore = false
+	measure := func(ctx context.Context, w *web) error {
+		start := time.Now()
+		picked, all, err := w.selectZone(ctx, s.lookup.Zones)
+		s.others = s.others[:0]
+		for _, m := range all {
+			s.note(StageZone, w.way, m.Controller, start, m.Err)
+			if m.Err == nil && m.Controller != picked.Controller {
+				s.others = append(s.others, m)
+			}
+		}
+		s.zone = picked
+		return err
+	}
+	patience, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
+	err := measure(patience, s.web)
+	cancel()
+	if err != nil && ctx.Err() == nil {
+		err = s.turnToTunnel(ctx, err, func(w *web) error { return measure(ctx, w) })
+	}
 	if err != nil {
 		return "", err
 	}
-	s.zone = picked
-	return fmt.Sprintf("zone %s, controller %s, round trip %.1f ms", picked.Zone.ID, hostOf(picked.Controller), milliseconds(picked.RoundTrip)), nil
+	slices.SortFunc(s.others, func(a, b Measured) int { return cmp.Compare(a.Score(), b.Score()) })
+	if s.web.direct {
+		s.known.Network, s.known.Controller, s.known.Measured = here, s.zone.Controller, time.Now()
+		s.remember(s.base)
+	}
+	return fmt.Sprintf("zone %s, controller %s, round trip %.1f ms", s.zone.Zone.ID, hostOf(s.zone.Controller), milliseconds(s.zone.RoundTrip)), nil
 }
 
-// chooseRouter is the first half of stage 3.
+// chooseRouter is the first half of stage 3. A controller that fails, or takes nobody new, is followed by the next best.
 func (s *Session) chooseRouter(ctx context.Context) (string, error) {
+	err := s.askRoute(ctx)
+	if err != nil && passes(err) && s.measuredBefore {
+		if _, measureErr := s.measureZones(ctx, network()); measureErr != nil {
+			return "", err
+		}
+		err = s.askRoute(ctx)
+	}
+	for err != nil && passes(err) && len(s.others) > 0 {
+		s.zone, s.others = s.others[0], s.others[1:]
+		err = s.askRoute(ctx)
+	}
+	return "router " + s.route.Router, err
+}
+
+func (s *Session) askRoute(ctx context.Context) error {
+	start := time.Now()
 	err := s.web.post(ctx, s.zone.Controller, wire.PathRoute, wire.RouteRequest{Token: s.lookup.Token}, &s.route)
 	if err == nil && !strings.HasPrefix(s.route.Control, "wss://") {
 		err = fmt.Errorf("control channel at %q: %w", s.route.Control, errNotZone)
 	}
-	return "router " + s.route.Router, err
+	s.note(StageRouter, s.web.way, s.zone.Controller, start, err)
+	return err
+}
+
+// passes says that another controller may do what one has refused.
+func passes(err error) bool {
+	var said *wire.Error
+	if !errors.As(err, &said) {
+		return !errors.Is(err, context.Canceled)
+	}
+	return said.Code == wire.CodeDrain || said.Code == wire.CodeFull || said.Code == wire.CodeEnded || said.Code == wire.CodeToken || said.Code == wire.CodeServer
 }
 
 // greet is the second half of stage 3: it opens the control channel and says hello, for a new session or to resume one.

@@ -27,9 +27,16 @@ type Session struct {
 	web         *web
 	senders     [numMedia]*Sender // nil for media that are not sent
 
-	lookup wire.Lookup // what the stages before the control channel found; constant afterwards
-	zone   Measured
-	route  wire.Route
+	base    string // that lookups are asked of first
+	further doors  // of the link
+	known   remembered
+	began   time.Time // of the first attempt
+	others  []Measured
+	// measuredBefore says that the controller was picked by an earlier measurement.
+	measuredBefore bool
+	lookup         wire.Lookup // what the stages before the control channel found; constant afterwards
+	zone           Measured
+	route          wire.Route
 
 	stop     context.CancelFunc
 	changes  chan peerChange
@@ -54,6 +61,7 @@ type Session struct {
 	transports []wire.TransportState // as the server told last
 	pingTrip   time.Duration
 	stages     map[Stage]time.Duration
+	attempts   []Attempt
 	err        error
 }
 

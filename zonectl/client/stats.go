@@ -11,6 +11,8 @@ import (
 // Stats is what a session has seen so far.
 type Stats struct {
 	Stages map[Stage]time.Duration
+	Way    string    // of all TCP connections: direct, proxy HOST or tunnel HOST
+	Tried  []Attempt // in the order in which they ended
 	Zone   string
 	Router string
 	Media  [numMedia]MediumStats
@@ -49,7 +51,7 @@ type SlotStats struct {
 // Stats asks for everything at once.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
-	all := Stats{Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip}
+	all := Stats{Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip, Way: s.web.way.String(), Tried: slices.Clone(s.attempts)}
 	for stage, took := range s.stages {
 		all.Stages[stage] = took
 	}

@@ -172,7 +172,11 @@ func Probe(ctx context.Context, cfg Config) ([]Measured, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	w := newWeb(cfg, cfg.marks())
+	first, err := firstWay(cfg, cfg.marks(), base)
+	if err != nil {
+		return nil, &Error{Text: capital(err.Error()) + ".", Err: err}
+	}
+	w := newWeb(cfg, cfg.marks(), first)
 	defer w.close()
 	var known wire.Zones
 	if err := w.get(ctx, base, wire.PathZones, &known); err != nil {

@@ -94,7 +94,7 @@ func TestSelectZoneWaitsForNobody(t *testing.T) {
 		zone("untrusted", strings.Replace(untrusted.URL, "127.0.0.1", "localhost", 1)), zone("best", best.URL)}
 	pool := best.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	cfg := Config{Roots: pool}.withDefaults()
-	w := newWeb(cfg, cfg.marks())
+	w := newWeb(cfg, cfg.marks(), directWay(cfg.marks()))
 	defer w.close()
 	start := time.Now()
 	picked, all, err := w.selectZone(context.Background(), zones)

@@ -39,6 +39,8 @@ type Lookup struct {
 	Token   string   `json:"token"`             // join token, any router verifies it alone
 	Expires int64    `json:"expires"`           // of the token, Unix seconds
 	Client  string   `json:"client"`            // the address the request came from, for finding proxies
+	// Fingerprint is the SHA-256 of the certificate that the box shows, in the usual notation. A client that sees another one talks to somebody in between.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // Meeting is what every participant may know of a meeting.

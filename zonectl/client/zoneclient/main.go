@@ -45,14 +45,19 @@ type failure struct {
 	Text        string `json:"text"`
 	Advice      string `json:"advice,omitempty"`
 	Fingerprint string `json:"fingerprint,omitempty"`
+	Link        string `json:"link,omitempty"` // of the web client
 }
 
 // String returns the sentences.
 func (f failure) String() string {
-	if f.Advice == "" {
-		return f.Text
+	text := f.Text
+	if f.Advice != "" {
+		text += " " + f.Advice
 	}
-	return f.Text + " " + f.Advice
+	if f.Link != "" {
+		text += "\nOr join in a browser, which needs no other software: " + f.Link
+	}
+	return text
 }
 
 // describe turns an error into sentences, with advice in terms of this command's flags.
@@ -61,7 +66,7 @@ func describe(err error) failure {
 	if !errors.As(err, &told) {
 		return failure{Text: err.Error()}
 	}
-	f := failure{Stage: string(told.Stage), Text: told.Text, Advice: told.Advice}
+	f := failure{Stage: string(told.Stage), Text: told.Text, Advice: told.Advice, Link: told.Link}
 	var untrusted *client.UntrustedError
 	if errors.As(err, &untrusted) {
 		f.Fingerprint = untrusted.Fingerprint

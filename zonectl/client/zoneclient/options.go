@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -21,6 +22,7 @@ const software = "zoneclient"
 type options struct {
 	url          string
 	passcode     string
+	proxy, cache string
 	name         string
 	ca           string
 	insecure     bool
@@ -38,6 +40,8 @@ func (o *options) registerReach(flags *pflag.FlagSet) {
 	flags.StringVar(&o.url, "url", "", "base URL of the zone, or a join link `https://HOST/j/NUMBER`")
 	flags.StringVar(&o.ca, "ca", "", "PEM `FILE` with the certificates to trust")
 	flags.BoolVar(&o.insecure, "insecure", false, "trust any certificate (tests only)")
+	flags.StringVar(&o.proxy, "proxy", "", "HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`; otherwise that of HTTPS_PROXY and NO_PROXY; none for none")
+	flags.StringVar(&o.cache, "cache", cacheFolder(), "`DIR` that keeps what lookups said and which zone was best; empty for none")
 	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
 	flags.BoolVar(&o.verbose, "verbose", false, "log to standard error")
 }
@@ -53,9 +57,18 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 }
 
+// cacheFolder is the usual place, "" where there is none.
+func cacheFolder() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(folder, "meetzone")
+}
+
 // config makes the part of the client's configuration that the shared flags say.
 func (o *options) config() (client.Config, error) {
-	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile,
+	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile, Proxy: o.proxy, Cache: o.cache,
 		VideoSlots: o.receiveVideo}
 	if o.url == "" {
 		return cfg, &client.Error{Text: "No address was given.", Advice: "Say where the zone is with --url https://HOST."}

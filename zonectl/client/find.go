@@ -1,0 +1,236 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"meetzone/dataplane/tunnel"
+	"meetzone/zonectl/wire"
+)
+
+// Stage 1, meeting lookup. The link's host is asked first; when it does not answer, further hosts: those of the link, and the controllers that the last
+// package of this host named. When nothing has answered tunnelAfter the first attempt, or every host has failed before, all tunnels that are known are
+// pinged at once, and everything goes through the fastest.
+
+const (
+	// tunnelAfter is when a client turns to tunnels.
+	tunnelAfter = 5500 * time.Millisecond
+	// nextDoor is how long one host may take before the next one is asked too.
+	nextDoor = 1200 * time.Millisecond
+	// maxDoors bounds how many hosts, and how many tunnels, are tried.
+	maxDoors = 16
+	// tunnelTries is how many tunnels are tried one after the other, the fastest first.
+	tunnelTries = 3
+)
+
+// Attempt is one try to get somewhere, for whoever wants to know the reason.
+type Attempt struct {
+	Stage  Stage
+	Way    string // "direct", "proxy HOST", "tunnel HOST"
+	Host   string
+	Took   time.Duration
+	Result string // "answered", or why not: refused, silent, certificate, …
+}
+
+func (s *Session) note(stage Stage, w way, base string, start time.Time, err error) {
+	a := Attempt{Stage: stage, Way: w.String(), Host: hostOf(base), Took: time.Since(start), Result: "answered"}
+	if err != nil {
+		a.Result = Reason(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.attempts) < 4*maxDoors {
+		s.attempts = append(s.attempts, a)
+	}
+}
+
+// doors lists the hosts to ask, the link's own first.
+func (s *Session) doors(base string) []string {
+	list := []string{base}
+	for _, host := range s.further.hosts {
+		list = append(list, "https://"+host)
+	}
+	for _, z := range s.known.Zones {
+		list = append(list, z.Controllers...)
+	}
+	var unique []string
+	for _, door := range list {
+		if !slices.Contains(unique, door) && len(unique) < maxDoors {
+			unique = append(unique, door)
+		}
+	}
+	return unique
+}
+
+// tunnels lists the tunnels that are known: of the link, of the last package, and of this one.
+func (s *Session) tunnels() (list []string) {
+	for _, url := range slices.Concat(s.lookup.Tunnels, s.further.tunnels, s.known.Tunnels) {
+		if isBase(url) && !slices.Contains(list, url) && len(list) < maxDoors {
+			list = append(list, url)
+		}
+	}
+	return list
+}
+
+// found is an answer to a lookup.
+type found struct {
+	base   string
+	lookup wire.Lookup
+	err    error
+}
+
+// final says that an answer ends the search: somebody has said yes or no, rather than nothing.
+func (f found) final(base string) bool {
+	var said *wire.Error
+	return f.err == nil || f.base == base && errors.As(f.err, &said)
+}
+
+// find asks the doors for the meeting, one after the other, by one way. The error is that of the first door, which is the one that the person named.
+func (s *Session) find(ctx context.Context, w *web, base string, request wire.LookupRequest) (found, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	doors, next, open := s.doors(base), 0, 0
+	answers := make(chan found, len(doors))
+	ask := func() {
+		door := doors[next]
+		next, open = next+1, open+1
+		go func() {
+			f := found{base: door}
+			start := time.Now()
+			f.err = w.post(ctx, door, wire.PathLookup, request, &f.lookup)
+			if ctx.Err() == nil || f.err == nil {
+				s.note(StageLookup, w.way, door, start, f.err)
+			}
+			answers <- f
+		}()
+	}
+	ask()
+	patience := time.NewTicker(nextDoor)
+	defer patience.Stop()
+	var first error
+	for open > 0 {
+		select {
+		case f := <-answers:
+			open--
+			if f.final(base) {
+				return f, f.err
+			}
+			if f.base == base || first == nil {
+				first = f.err
+			}
+			if next < len(doors) {
+				ask()
+			}
+		case <-patience.C:
+			if next < len(doors) {
+				ask()
+			}
+		case <-ctx.Done():
+			if first == nil {
+				first = ctx.Err()
+			}
+			return found{}, first
+		}
+	}
+	return found{}, first
+}
+
+// turnToTunnel has everything go through the fastest tunnel that try succeeds with. failed is why the client turns there; it is what is told when no tunnel
+// helps either.
+func (s *Session) turnToTunnel(ctx context.Context, failed error, try func(*web) error) error {
+	if !turns(failed) || s.web.way.kind == WayTunnel {
+		return failed
+	}
+	var dialers []tunnel.Dialer
+	for _, url := range s.tunnels() {
+		dialers = append(dialers, tunnel.Dialer{URL: url, Dial: s.web.way.dial})
+	}
+	for range tunnelTries {
+		if len(dialers) == 0 || ctx.Err() != nil {
+			return failed
+		}
+		start := time.Now()
+		pinging, cancel := context.WithTimeout(ctx, tunnelAfter)
+		fastest, err := tunnel.Fastest(pinging, dialers)
+		cancel()
+		if err != nil {
+			s.note(StageTunnel, s.web.way, "tunnels", start, err)
+			return failed
+		}
+		w := newWeb(s.cfg, s.marks, tunnelWay(fastest))
+		s.note(StageTunnel, s.web.way, fastest.URL, start, nil)
+		if err = try(w); err == nil {
+			s.web.close()
+			s.web = w
+			return nil
+		}
+		w.close()
+		if !turns(err) {
+			return err // somebody has spoken, and that is what counts
+		}
+		dialers = slices.DeleteFunc(dialers, func(d tunnel.Dialer) bool { return d.URL == fastest.URL })
+	}
+	return failed
+}
+
+// turns says that an error is one that another way may not have: nobody answered. Whoever answered, or has the wrong certificate, is not got around.
+func turns(err error) bool {
+	var said *wire.Error
+	return err != nil && !errors.As(err, &said) && !errors.Is(err, context.Canceled) && Reason(err) != "certificate"
+}
+
+// lookUp is stage 1.
+func (s *Session) lookUp(ctx context.Context, base, number string) (string, error) {
+	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
+	s.began = time.Now()
+	s.known = recall(s.cfg.Cache, base, s.began)
+	searching, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
+	answer, err := s.find(searching, s.web, base, request)
+	cancel()
+	if err != nil && ctx.Err() == nil {
+		err = s.turnToTunnel(ctx, err, func(w *web) (err error) {
+			answer, err = s.find(ctx, w, base, request)
+			return err
+		})
+	}
+	if err != nil {
+		return "", err
+	}
+	s.lookup = answer.lookup
+	s.remember(base)
+	title := s.lookup.Meeting.Title
+	if title == "" {
+		title = "meeting " + s.lookup.Meeting.Number
+	}
+	detail := fmt.Sprintf("%s, %d zones", title, len(s.lookup.Zones))
+	if s.web.way.kind != WayDirect {
+		detail += ", through " + s.web.way.String()
+	}
+	if said := s.intercepted(); said != "" {
+		detail += "; " + said
+	}
+	return detail, nil
+}
+
+// remember keeps what the package says, and what was measured for it.
+func (s *Session) remember(base string) {
+	now := remembered{Saved: time.Now(), Zones: s.lookup.Zones, Tunnels: s.lookup.Tunnels, Network: s.known.Network, Controller: s.known.Controller, Measured: s.known.Measured}
+	s.known = now
+	s.base = base
+	if err := keep(s.cfg.Cache, base, now); err != nil {
+		s.log.Debug("not remembered", "err", err)
+	}
+}
+
+// intercepted says that a proxy on the way opens TLS connections, "" where none does: the zone says which certificate it has shown, and this end has seen
+// another one, which whoever installed the proxy's authority here would not notice otherwise.
+func (s *Session) intercepted() string {
+	seen := s.web.seen.Load()
+	if s.lookup.Fingerprint == "" || seen == nil || Fingerprint(seen) == s.lookup.Fingerprint {
+		return ""
+	}
+	return fmt.Sprintf("a proxy on the way opens TLS connections (its certificate is by %q)", seen.Issuer.CommonName)
+}
