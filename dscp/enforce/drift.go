@@ -121,6 +121,9 @@ func (e *Enforcer) heal(noticed time.Time) bool {
 	if len(changed) == 0 {
 		changed = []string{"the kernel's state cannot be read"}
 	}
+	if n := len(e.events); err != nil && n > 0 && e.events[n-1].Error == err.Error() && e.events[n-1].Object == changed[len(changed)-1] {
+		return true // said already
+	}
 	for _, object := range changed {
 		event := Event{Time: noticed, Object: object, Healed: err == nil, Took: time.Since(noticed)}
 		if err != nil {

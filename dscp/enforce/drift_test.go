@@ -109,3 +109,55 @@ func TestNetnsDrift(t *testing.T) {
 		t.Errorf("after removal there is\n%s\nwant\n%s", out, before)
 	}
 }
+
+// TestNetnsQueueDrift: each object of the queues that somebody deletes or alters with tc or ip is back within a second; another link's stay.
+func TestNetnsQueueDrift(t *testing.T) {
+	box := nstest.New(t, "box")
+	iface, theirs := link(t, box), link(t, box)
+	box.Run(t, "tc", "qdisc", "add", "dev", theirs, "root", "handle", "7:", "htb", "default", "1")
+	box.Run(t, "tc", "class", "add", "dev", theirs, "parent", "7:", "classid", "7:1", "htb", "rate", "1mbit")
+	show := func() string {
+		out, _, _ := strings.Cut(box.Run(t, "tc", "qdisc", "show", "dev", theirs), "direct_packets_stat")
+		return out + box.Run(t, "tc", "class", "show", "dev", theirs)
+	}
+	before := show()
+	e := enforcer(t, box)
+	if a := apply(t, e, Wanted{Profile: profile(t, "rfc4594"), Links: []Link{{Interface: iface, Rate: 20_000_000}}}); !a.Agrees() {
+		t.Fatalf("differs: %q", a.Missing)
+	}
+	running(t, e)
+	for _, c := range []struct{ name, event, change string }{
+		{"root deleted", "root qdisc of " + iface + " was missing", "tc qdisc del dev IFACE root"},
+		{"root replaced", "root qdisc of " + iface + " was altered", "tc qdisc replace dev IFACE root pfifo limit 9"},
+		{"leaf deleted", "qdisc of class 4d5a:8 of " + iface + " was missing", "tc qdisc del dev IFACE parent 4d5a:8"},
+		{"leaf altered", "qdisc of class 4d5a:1 of " + iface + " was altered", "tc qdisc change dev IFACE parent 4d5a:1 handle 4d5b: bfifo limit 5000"},
+		{"leaf replaced", "qdisc of class 4d5a:4 of " + iface + " was altered", "tc qdisc replace dev IFACE parent 4d5a:4 handle 99: pfifo limit 3"},
+		{"class deleted", "class 4d5a:5 of " + iface + " was missing", "tc class del dev IFACE classid 4d5a:5"},
+		{"class altered", "class 4d5a:1 of " + iface + " was altered", "tc class change dev IFACE parent 4d5a:100 classid 4d5a:1 htb rate 1mbit ceil 1mbit prio 5"},
+		{"root class altered", "class 4d5a:100 of " + iface + " was altered", "tc class change dev IFACE parent 4d5a: classid 4d5a:100 htb rate 900mbit"},
+		{"class added", "class 4d5a:44 of " + iface + " was added", "tc class add dev IFACE parent 4d5a:100 classid 4d5a:44 htb rate 1mbit"},
+		{"super-packets", "largest super-packet of " + iface + " was altered", "ip link set dev IFACE gso_max_size 65536"},
+	} {
+		seen := len(e.Observe().Events)
+		args := strings.Fields(strings.ReplaceAll(c.change, "IFACE", iface))
+		box.Run(t, args[0], args[1:]...)
+		took := until(t, time.Second, c.name+": the queues are as wanted again", func() bool {
+			a := e.Observe()
+			return a.Agrees() && len(a.Events) > seen
+		})
+		var objects []string
+		for _, event := range e.Observe().Events[seen:] {
+			if !event.Healed {
+				t.Errorf("%s: not healed: %s", c.name, event.Error)
+			}
+			objects = append(objects, event.Object)
+		}
+		t.Logf("%-18s healed after %v: %q", c.name, took.Round(time.Millisecond), objects[:min(2, len(objects))])
+		if !strings.Contains(strings.Join(objects, "\n"), c.event) {
+			t.Errorf("%s: no event says %q: %q", c.name, c.event, objects)
+		}
+	}
+	if after := show(); after != before {
+		t.Errorf("somebody else's queues changed from\n%s\nto\n%s", before, after)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // Config says how an Enforcer works.
@@ -28,15 +29,17 @@ var (
 type Enforcer struct {
 	cfg       Config
 	tables    tables
+	traffic   traffic
 	listeners []*nl.NetlinkSocket
 	notice    chan struct{} // a change that nobody has looked at yet
 
-	mu      sync.Mutex // guards what follows, and makes work on the kernel serial
-	wanted  *Wanted    // nil: nothing is wanted, and nothing is there
-	table   []string   // description of the wanted table
-	carried Counters   // of tables that were replaced
-	events  []Event
-	drifted uint64 // events since the start, also those that are forgotten
+	mu       sync.Mutex // guards what follows, and makes work on the kernel serial
+	wanted   *Wanted    // nil: nothing is wanted, and nothing is there
+	table    []string   // description of the wanted table
+	problems []string   // what keeps links from being as wanted, as of the last look
+	carried  Counters   // of tables that were replaced
+	events   []Event
+	drifted  uint64 // events since the start, also those that are forgotten
 }
 
 // Event is a change of our objects by somebody else.
@@ -55,6 +58,7 @@ const maxEvents = 256
 type Actual struct {
 	Enforced bool     // the host is ours and something is wanted
 	Missing  []string // what differs, by object
+	Lost     string   // queueing disciplines that the kernel does not have
 	Counters Counters
 	Events   []Event // newest last
 	Drifted  uint64  // all events, also those that are forgotten
@@ -76,6 +80,9 @@ func New(cfg Config) (*Enforcer, error) {
 	if e.tables, err = openTables(); err != nil {
 		return nil, fmt.Errorf("nf_tables: %w", err)
 	}
+	if e.traffic, err = openTraffic(); err != nil {
+		return nil, errors.Join(fmt.Errorf("traffic control: %w", err), e.Close())
+	}
 	if err := e.listen(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -94,14 +101,28 @@ func (e *Enforcer) Apply(w Wanted) (Actual, error) {
 	defer e.mu.Unlock()
 	t := newTable(w)
 	e.wanted, e.table = &w, t.describe()
-	if _, err := e.agreeLocked(); err != nil {
-		return e.observeLocked(), err
-	}
-	return e.observeLocked(), nil
+	err := e.releaseLocked(func(name string) bool {
+		return !slices.ContainsFunc(w.Links, func(l Link) bool { return l.Interface == name })
+	})
+	_, problem := e.agreeLocked()
+	return e.observeLocked(), errors.Join(err, problem)
 }
 
-// agreeLocked changes what differs, and names it.
+// agreeLocked changes what differs, and names it. What keeps a link from agreeing is no error but a problem that is shown.
 func (e *Enforcer) agreeLocked() (changed []string, err error) {
+	changed, err = e.agreeTableLocked()
+	e.problems = nil
+	for _, l := range e.wanted.Links {
+		objects, problem := e.agreeLink(l)
+		changed = append(changed, objects...)
+		if problem != nil {
+			e.problems = append(e.problems, problem.Error())
+		}
+	}
+	return changed, err
+}
+
+func (e *Enforcer) agreeTableLocked() (changed []string, err error) {
 	actual, err := e.tables.describe()
 	if err != nil {
 		return nil, err
@@ -116,6 +137,34 @@ func (e *Enforcer) agreeLocked() (changed []string, err error) {
 	return changed, e.tables.replace(newTable(*e.wanted))
 }
 
+// errNoRate says why a link has no queues.
+var errNoRate = errors.New("bands without a rate need the queueing discipline ets, which this kernel does not have: give the link a rate")
+
+func (e *Enforcer) agreeLink(l Link) ([]string, error) {
+	q, ok := newQueues(l, e.wanted.Profile, !e.traffic.lost["ets"])
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", l.Interface, errNoRate)
+	}
+	changed, err := e.traffic.agree(q)
+	if q.root.kind == "ets" && errors.Is(err, unix.ENOENT) {
+		e.traffic.lost["ets"] = true
+		return nil, fmt.Errorf("%s: %w", l.Interface, errNoRate)
+	}
+	return changed, err
+}
+
+// releaseLocked takes our queues off the links that unwanted names.
+func (e *Enforcer) releaseLocked(unwanted func(name string) bool) error {
+	names, err := e.traffic.all()
+	errs := []error{err}
+	for _, name := range names {
+		if unwanted(name) {
+			errs = append(errs, e.traffic.release(name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Remove takes away everything that was made, and wants nothing any more.
 func (e *Enforcer) Remove() error {
 	if !e.cfg.OwnHost {
@@ -125,7 +174,7 @@ func (e *Enforcer) Remove() error {
 	defer e.mu.Unlock()
 	e.wanted, e.table = nil, nil
 	e.carried = e.carried.plus(e.tables.counters())
-	return e.tables.remove()
+	return errors.Join(e.tables.remove(), e.releaseLocked(func(string) bool { return true }))
 }
 
 // Observe looks at the kernel.
@@ -147,6 +196,16 @@ func (e *Enforcer) observeLocked() Actual {
 	} else {
 		a.Missing = difference(e.table, have)
 	}
+	for _, l := range e.wanted.Links {
+		if q, ok := newQueues(l, e.wanted.Profile, !e.traffic.lost["ets"]); ok {
+			differs, _, err := e.traffic.differs(q)
+			if err == nil {
+				a.Missing = append(a.Missing, differs...)
+			}
+		}
+	}
+	a.Missing = append(a.Missing, e.problems...)
+	a.Lost = e.traffic.lostKinds()
 	a.Counters = e.carried.plus(e.tables.counters())
 	return a
 }
@@ -156,6 +215,7 @@ func (e *Enforcer) Close() error {
 	for _, s := range e.listeners {
 		s.Close()
 	}
+	e.traffic.close()
 	if e.tables.conn == nil {
 		return nil
 	}

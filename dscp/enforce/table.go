@@ -21,6 +21,7 @@ const Table = "meetzone_marks"
 //	output ─ loopback? → accept
 //	       ─ exception 1, 2 …: by its class → class chain of that exception
 //	       ─ by its class → class chain: count by interface and class; set the code point unless it is right; set the priority
+//	       ─ a fwmark of ours that the map did not know → accept, as the sender has marked it
 //	       ─ no class of ours: ICMP and IGMP of the kernel → accept
 //	                           a code point that others may use → accept
 //	                           everything else → cleared: count, set to 0
@@ -73,6 +74,7 @@ func newTable(w Wanted) table {
 	}
 	t.addProfile("", w.Profile)
 	out.rules = append(out.rules, byMark("classes"))
+	out.rules = append(out.rules, oursUnmapped())
 	for _, proto := range []byte{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6, unix.IPPROTO_IGMP} {
 		out.rules = append(out.rules, []expr.Any{meta(expr.MetaKeyL4PROTO), is([]byte{proto}), verdict(expr.VerdictAccept, "")})
 	}
@@ -89,6 +91,14 @@ func newTable(w Wanted) table {
 		set{name: setArrived4, key: interfaceKey(nftables.TypeDSCP)},
 		set{name: setArrived6, key: interfaceKey(nftables.TypeInetService)})
 	return t
+}
+
+// oursUnmapped lets a packet of ours go that has met the old rules and the new, or the old, elements of a map: the kernel switches both at once, but
+// a packet may be between the two.
+func oursUnmapped() []expr.Any {
+	base := dscp.Class(0).Fwmark() &^ 0xffff
+	return []expr.Any{meta(expr.MetaKeyMARK), mask(reg1, binaryutil.NativeEndian.PutUint32(0xffff_0000), make([]byte, 4)),
+		is(binaryutil.NativeEndian.PutUint32(base)), verdict(expr.VerdictAccept, "")}
 }
 
 // match is what a packet must be for the exception.
