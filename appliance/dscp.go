@@ -40,7 +40,17 @@ func printMarks(w io.Writer, m adminapi.Marks) {
 	case m.Enforced:
 		state = "yes"
 	}
-	table(w, [][]string{{"Profile", m.Profile}, {"Enforced by the kernel", state}})
+	rows := [][]string{{"Profile", m.Profile}, {"Enforced by the kernel", state}}
+	for _, l := range m.Links {
+		rows = append(rows, []string{"Queues on " + l.Interface, rateOf(l)})
+	}
+	if m.Lost != "" {
+		rows = append(rows, []string{"Missing in this kernel", m.Lost})
+	}
+	table(w, rows)
+	for _, warning := range m.Warnings {
+		fmt.Fprintf(w, "  warning: %s\n", printable(warning))
+	}
 	for _, d := range m.Differs {
 		fmt.Fprintf(w, "  DIFFERS: %s\n", printable(d))
 	}
@@ -56,7 +66,7 @@ func printMarks(w io.Writer, m adminapi.Marks) {
 	if m.Drifted > 0 {
 		fmt.Fprintf(w, "\nchanged by somebody else: %d\n", m.Drifted)
 	}
-	rows := make([][]string, 0, len(m.Events))
+	rows = rows[:0]
 	for _, e := range m.Events {
 		outcome := fmt.Sprintf("back after %.0f ms", e.TookMS)
 		if !e.Healed {
@@ -65,6 +75,13 @@ func printMarks(w io.Writer, m adminapi.Marks) {
 		rows = append(rows, []string{"  " + when(e.Time), e.Object, outcome})
 	}
 	table(w, rows)
+}
+
+func rateOf(l adminapi.MarkedLink) string {
+	if l.Rate == "0" {
+		return "as fast as it is"
+	}
+	return l.Rate
 }
 
 func where(e adminapi.MarkException) (text string) {

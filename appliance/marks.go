@@ -67,12 +67,27 @@ func (p marksPart) Apply(_ context.Context, doc config.Document) (config.Actual,
 	if err := p.d.https.setMark(points[dscp.Signalling]); err != nil {
 		return nil, err
 	}
+	p.d.plane.SetSuperPacket(superPacket(doc))
 	if p.d.flags.ownHost {
 		if err := p.enforce(doc, wanted); err != nil {
 			p.d.log.Error("the kernel does not enforce the marks", "err", err)
 		}
 	}
 	return p.Observe(doc), nil
+}
+
+// superPacket is the bound of the slowest link: the plane does not know by which one a datagram will leave.
+func superPacket(doc config.Document) int {
+	least := uint32(0)
+	for _, l := range doc.Box.Links {
+		if l.Rate == 0 {
+			continue
+		}
+		if s := enforce.SuperPacket(uint64(l.Rate)); least == 0 || s < least {
+			least = s
+		}
+	}
+	return int(least)
 }
 
 func (p marksPart) enforce(doc config.Document, wanted enforce.Wanted) error {
@@ -118,7 +133,7 @@ func (p marksPart) Marks() (adminapi.Marks, error) {
 		return adminapi.Marks{}, err
 	}
 	a := p.d.enforcer.Observe()
-	out := adminapi.Marks{Profile: profile.Name, OwnHost: p.d.flags.ownHost, Wanted: doc.DSCP.Enforce, Enforced: a.Enforced && a.Agrees(), Differs: a.Missing,
+	out := adminapi.Marks{Profile: profile.Name, Warnings: profile.Warnings(), Lost: a.Lost, OwnHost: p.d.flags.ownHost, Wanted: doc.DSCP.Enforce, Enforced: a.Enforced && a.Agrees(), Differs: a.Missing,
 		Classes: classesOf(profile), Drifted: a.Drifted}
 	for _, e := range doc.DSCP.Exceptions {
 		other, err := doc.DSCP.ProfileOf(e)
@@ -129,6 +144,10 @@ func (p marksPart) Marks() (adminapi.Marks, error) {
 	}
 	for _, e := range a.Events {
 		out.Events = append(out.Events, adminapi.MarkEvent{Time: e.Time, Object: e.Object, Healed: e.Healed, TookMS: float64(e.Took.Microseconds()) / 1000, Error: e.Error})
+	}
+	for _, l := range doc.Box.Links {
+		rate, _ := l.Rate.MarshalText() // cannot fail
+		out.Links = append(out.Links, adminapi.MarkedLink{Interface: l.Interface, Rate: string(rate)})
 	}
 	out.Interfaces = interfacesOf(a.Counters)
 	for _, s := range p.d.plane.Stats() {

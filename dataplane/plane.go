@@ -21,6 +21,7 @@ type Plane struct {
 	opened   time.Time
 	features features
 	marks    atomic.Pointer[markTable]
+	super    atomic.Int32 // bytes of one UDP_SEGMENT message at most
 	egresses egresses
 	workers  []*Worker
 	streams  streams
@@ -40,6 +41,7 @@ func Open(cfg Config, newHandler func(*Worker) Handler) (*Plane, error) {
 	}
 	p := &Plane{cfg: cfg.withDefaults(), opened: time.Now(), closing: make(chan struct{}), ended: make(chan struct{})}
 	p.SetMarks(cfg.Marks)
+	p.SetSuperPacket(0)
 	p.streams.init(p.cfg.MaxStreams)
 	groups, doors, err := openPort(p.cfg)
 	if err != nil {
@@ -211,6 +213,15 @@ func (p *Plane) Addrs() (addrs []netip.AddrPort) {
 		addrs = append(addrs, s.bound)
 	}
 	return addrs
+}
+
+// SetSuperPacket bounds the bytes of one UDP_SEGMENT message, so that none occupies a slow link for long; 0 is what the kernel takes. A single
+// datagram may be larger.
+func (p *Plane) SetSuperPacket(bytes int) {
+	if bytes <= 0 || bytes > maxSuperPacket {
+		bytes = maxSuperPacket
+	}
+	p.super.Store(int32(bytes))
 }
 
 // SetMarks replaces the code points; the next message of each worker carries the new ones.

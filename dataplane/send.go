@@ -103,7 +103,7 @@ func (w *Worker) Commit(p *Path, class dscp.Class, n int) {
 func (w *Worker) extend(p *Path, class dscp.Class, n int) bool {
 	m := w.last
 	if m == nil || m.closed || m.class != class || n > m.segment || n == 0 || m.path != *p ||
-		m.datagrams >= w.plane.cfg.Burst || m.size+n > maxSuperPacket {
+		m.datagrams >= w.plane.cfg.Burst || m.size+n > int(w.plane.super.Load()) {
 		return false
 	}
 	m.size += n

@@ -59,6 +59,32 @@ func run(n, size int) (list []string) {
 	return list
 }
 
+// TestSuperPacketBound: where a slow link bounds super-packets, fewer datagrams share one, until the bound is lifted.
+func TestSuperPacketBound(t *testing.T) {
+	s := newSender(t, testConfig("127.0.0.1:0"))
+	to := listen(t, "127.0.0.1:0")
+	path := pathTo(to, "127.0.0.1")
+	messages := uint64(0)
+	for _, c := range []struct {
+		bytes    int
+		messages uint64
+	}{{5000, 2}, {500, 8}, {0, 1}} {
+		s.SetSuperPacket(c.bytes)
+		s.commit(func(w *Worker) {
+			for _, d := range run(8, 1000) {
+				commitString(w, &path, dscp.Video, d)
+			}
+		})
+		for range 8 {
+			to.hear()
+		}
+		if got := s.Stats()[0].MessagesOut - messages; got != c.messages {
+			t.Errorf("at most %d bytes: %d messages, want %d", c.bytes, got, c.messages)
+		}
+		messages = s.Stats()[0].MessagesOut
+	}
+}
+
 // TestCoalesce sends runs of datagrams: all arrive as they were, in fewer messages.
 func TestCoalesce(t *testing.T) {
 	long, short := run(40, 1000), run(40, 300)

@@ -11,7 +11,10 @@ const PathMarks = "/admin/v1/dscp" // GET → Marks
 // Marks is the policy as wanted and as it is, and what was counted.
 type Marks struct {
 	Profile    string            `json:"profile"`
+	Warnings   []string          `json:"warnings,omitempty"` // what is unwise about the profile
 	Classes    []MarkedClass     `json:"classes"`
+	Links      []MarkedLink      `json:"links,omitempty"` // whose queues are the box's
+	Lost       string            `json:"lost,omitempty"`  // queueing disciplines that the kernel does not have
 	Exceptions []MarkException   `json:"exceptions,omitempty"`
 	OwnHost    bool              `json:"own_host"` // the daemon may change this host's network
 	Wanted     bool              `json:"wanted"`   // dscp.enforce
@@ -46,6 +49,12 @@ type MarkedClass struct {
 	// What the media plane has sent of it. Only the sender knows datagrams: the kernel counts super-packets.
 	SentDatagrams uint64 `json:"sent_datagrams"`
 	SentBytes     uint64 `json:"sent_bytes"`
+}
+
+// MarkedLink is an interface with queues of the box.
+type MarkedLink struct {
+	Interface string `json:"interface"`
+	Rate      string `json:"rate"` // "0": the interface's own
 }
 
 // MarkException is another profile for some of the traffic.
