@@ -275,7 +275,9 @@ func (f *floor) verify(b *testing.B) {
 	f.warm(b)
 	c := f.crowds[0]
 	to := f.receivers[0]
-	capture := f.ns.Capture(b, "sink", func(p nstest.Packet) bool { return p.Dst.Addr() == to.Addr() && p.Dst.Port() == to.Port()+uint16(Video) })
+	capture := f.ns.Capture(b, "sink", func(p nstest.Packet) bool {
+		return p.Dst.Addr() == to.Addr() && p.Dst.Port() == to.Port()+uint16(Video)
+	})
 	defer capture.Close()
 	const bursts, burst = 20, 8
 	for range bursts {
