@@ -3,6 +3,7 @@ package mmr
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -290,4 +291,32 @@ func TestReadOffer(t *testing.T) {
 	if o, err := ReadOffer(good, true); err != nil || o.Media() != [NumMedia]bool{Audio: true, Video: true} || o.ICE().Ufrag == "" {
 		t.Errorf("%+v %v", o, err)
 	}
+}
+
+// FuzzReadOffer: whatever is accepted can be answered, and its sections are those of the offer.
+func FuzzReadOffer(f *testing.F) {
+	for _, name := range []string{"publisher", "watcher"} {
+		text, err := os.ReadFile("internal/description/testdata/" + name + ".sdp")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text), name == "publisher")
+	}
+	f.Fuzz(func(t *testing.T, text string, publishes bool) {
+		o, err := ReadOffer(text, publishes)
+		if err != nil {
+			if !errors.Is(err, ErrOffer) && !errors.Is(err, ErrUnacceptable) {
+				t.Errorf("error of another kind: %v", err)
+			}
+			return
+		}
+		if len(o.sections) == 0 || len(o.sections) > 2 || o.ICE() == (ICE{}) {
+			t.Errorf("%+v", o)
+		}
+		for _, s := range o.sections {
+			if len(s.codecs) == 0 {
+				t.Errorf("%s without codec", s.medium)
+			}
+		}
+	})
 }
