@@ -107,6 +107,7 @@ var metricTable = []struct {
 	{"endpoints", "", "Endpoints at the router."},
 	{"meetings", "", "Meetings that run."},
 	{"participants", "", "Sessions in meetings."},
+	{"watchers", "", "Equipment that only watches (WHEP)."},
 	{"slot_switches_total", "", "Sources put into slots."},
 	{"keyframe_requests_total", "", "Keyframes asked of senders."},
 	{"nacks_total", "", "Packets asked of senders again."},
@@ -196,6 +197,7 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 	s := c.d.zone.Stats()
 	emit("meetings", float64(s.Meetings))
 	emit("participants", float64(s.Sessions))
+	emit("watchers", float64(s.Watchers))
 	emit("lookups_total", float64(s.Lookups-s.Refused-s.Blocked), "answered")
 	emit("lookups_total", float64(s.Refused), "refused")
 	emit("lookups_total", float64(s.Blocked), "blocked")

@@ -174,7 +174,7 @@ func (d *daemon) zoneConfig(doc config.Document) zonectl.Config {
 	limits := doc.Zone.Limits
 	cfg := zonectl.Config{
 		Zone: doc.Zone.ID, Name: doc.Zone.Name, Member: d.identity.boxID(), Start: zonectl.StartPolicy(doc.Zone.Policy.StartMeetings),
-		Limits: zonectl.Limits{Meetings: limits.Meetings, Participants: limits.Participants, Sessions: limits.Sessions, VideoSlots: limits.VideoSlots,
+		Limits: zonectl.Limits{Meetings: limits.Meetings, Participants: limits.Participants, Sessions: limits.Sessions, Watchers: limits.Watchers, VideoSlots: limits.VideoSlots,
 			NoVideo: limits.VideoSlots == 0, EmptyAfter: limits.EmptyAfter.Std(), TokenLife: limits.TokenLife.Std(), ResumeWithin: limits.ResumeWithin.Std()},
 		Codecs: doc.Zone.Media.Codecs,
 		Guess:  zonectl.GuessLimits{Attempts: doc.Zone.Guess.Attempts, Within: doc.Zone.Guess.Within.Std(), Block: doc.Zone.Guess.Block.Std()},

@@ -167,13 +167,20 @@ func TestOpenAPI(t *testing.T) {
 			if method == "parameters" || path == wire.PathControl {
 				continue
 			}
+			if strings.HasPrefix(path, wire.PathWHIP) || strings.HasPrefix(path, wire.PathWHEP) { // these answer with problems
+				if a := z.gear(strings.ToUpper(method), strings.Replace(path, "{number}", "1234", 1), typeSDP, "", nil); a.status == http.StatusMethodNotAllowed {
+					t.Errorf("%s %s is described and does not exist", method, path)
+				}
+				continue
+			}
 			_, told := z.request(strings.ToUpper(method), strings.Replace(path, "{number}", "1234", 1), nil, `{}`, nil)
 			if told != nil && told.Text == errUnknown.Text {
 				t.Errorf("%s %s is described and does not exist", method, path)
 			}
 		}
 	}
-	described := []string{wire.PathLookup, wire.PathProbe, wire.PathRoute, wire.PathControl, wire.PathStart}
+	described := []string{wire.PathLookup, wire.PathProbe, wire.PathRoute, wire.PathControl, wire.PathStart, wire.PathWHIP + "{number}", wire.PathWHEP + "{number}",
+		wire.PathWHIP + "{number}/{session}", wire.PathWHEP + "{number}/{session}"}
 	for _, path := range described {
 		if _, found := document.Paths[path]; !found {
 			t.Errorf("%s is not described", path)

@@ -126,7 +126,7 @@ func (c *Controller) serveGearOffer(w http.ResponseWriter, r *http.Request, k ge
 	s, answer, err := c.takeGear(w, r, k)
 	if err != nil {
 		c.countRefused(err)
-		c.log.Info("gear refused", "path", k.path, "source", r.RemoteAddr, "error", err)
+		c.log.Info("gear refused", "path", k.path, "source", c.seen(r), "error", err)
 		writeProblem(w, err)
 		return
 	}
@@ -159,7 +159,7 @@ func (c *Controller) takeGear(w http.ResponseWriter, r *http.Request, k gearKind
 	}
 	reply := make(chan admitted, 1)
 	s, err := c.joinGear(r.Context(), number, joinGear{offer: offer, publishes: k.publishes, claims: claims, name: gearName(r),
-		client: wire.CleanLine(r.UserAgent(), wire.MaxName), source: r.RemoteAddr, reply: reply})
+		client: wire.CleanLine(r.UserAgent(), wire.MaxName), source: c.seen(r), reply: reply})
 	if err != nil {
 		return nil, "", err
 	}
@@ -239,7 +239,7 @@ func (c *Controller) admitBearer(r *http.Request, number string, k gearKind) (cl
 	if l != nil && l.passcode == nil && c.foreign(r) {
 		l = nil // who stands outside and makes somebody's browser ask must know more than a number
 	}
-	if _, err := c.admit(sourceOf(r.RemoteAddr), l, knock{number: number, passcode: bearer}); err != nil {
+	if _, err := c.admit(c.sourceOfRequest(r), l, knock{number: number, passcode: bearer}); err != nil {
 		if errors.Is(err, errRefused) && bearer == "" {
 			return claims, errBearer
 		}
@@ -325,7 +325,7 @@ func (c *Controller) servePatch(w http.ResponseWriter, r *http.Request, s *sessi
 	case fragment == "":
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		c.log.Info("gear restarts ICE", "participant", s.participant, "source", r.RemoteAddr)
+		c.log.Info("gear restarts ICE", "participant", s.participant, "source", c.seen(r))
 		w.Header().Set("ETag", s.gear.entityTag())
 		w.Header().Set("Content-Type", typeFragment)
 		_, _ = io.WriteString(w, fragment) // who is gone needs no answer

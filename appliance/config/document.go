@@ -69,6 +69,7 @@ type Limits struct {
 	Meetings     int      `yaml:"meetings" help:"meetings at once"`
 	Participants int      `yaml:"participants" help:"participants of one meeting"`
 	Sessions     int      `yaml:"sessions" help:"sessions of all meetings together"`
+	Watchers     int      `yaml:"watchers" help:"equipment that only watches (WHEP), in all meetings together"`
 	VideoSlots   int      `yaml:"video_slots" help:"pictures one participant may receive at once, 0 to 49"`
 	EmptyAfter   Duration `yaml:"empty_after" help:"a meeting that nobody is in ends after this time; permanent rooms stay"`
 	TokenLife    Duration `yaml:"token_life" help:"how long a join token is good for"`
@@ -123,7 +124,7 @@ func Default() Document {
 			Name:   "Meetzone",
 			Policy: Policy{StartMeetings: StartAnyone},
 			Limits: Limits{
-				Meetings: 200, Participants: 300, Sessions: 1000, VideoSlots: 49,
+				Meetings: 200, Participants: 300, Sessions: 1000, Watchers: 200, VideoSlots: 49,
 				EmptyAfter: Duration(10 * time.Minute), TokenLife: Duration(2 * time.Minute), ResumeWithin: Duration(time.Minute),
 			},
 			Guess: Guess{Attempts: 20, Within: Duration(10 * time.Minute), Block: Duration(10 * time.Minute)},

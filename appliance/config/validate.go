@@ -97,6 +97,7 @@ func (z Zone) check(c *checker) {
 	c.between("zone.limits.meetings", z.Limits.Meetings, 1, 100_000)
 	c.between("zone.limits.participants", z.Limits.Participants, 2, 10_000)
 	c.between("zone.limits.sessions", z.Limits.Sessions, 2, 100_000)
+	c.between("zone.limits.watchers", z.Limits.Watchers, 1, 100_000)
 	c.between("zone.limits.video_slots", z.Limits.VideoSlots, 0, 49)
 	c.span("zone.limits.empty_after", z.Limits.EmptyAfter, 10*time.Second, 7*24*time.Hour)
 	c.span("zone.limits.token_life", z.Limits.TokenLife, 10*time.Second, time.Hour)
