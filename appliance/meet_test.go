@@ -56,14 +56,16 @@ type figures struct {
 	Ciphers      []string
 }
 
-func join(t *testing.T, b appliancetest.Browser, url, name string) {
+func join(t *testing.T, b appliancetest.Browser, url, name string, scripts ...string) {
 	t.Helper()
 	if err := b.Open(url); err != nil {
 		t.Fatal(err)
 	}
 	appliancetest.Until(t, b, "lobby", "document.querySelector('input[autocomplete=name]')", "document.body.innerText", 20*time.Second)
-	if err := b.Eval(watchPeers, nil); err != nil {
-		t.Fatal(err)
+	for _, script := range append([]string{watchPeers}, scripts...) {
+		if err := b.Eval(script, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	appliancetest.Until(t, b, "preview", "document.querySelector('.preview video')?.videoWidth > 0", "document.body.innerText", 20*time.Second)
 	enter := fmt.Sprintf(`(() => {

@@ -32,7 +32,7 @@ func (u *upTrack) askMissing(now dataplane.Instant) {
 // askMissing asks for what is missing and due.
 func (u *upStream) askMissing(now dataplane.Instant) {
 	u.waiting = false
-	if u.rx == nil || !u.nack || u.muted || u.src == nil {
+	if u.rx == nil || !u.repairs() || u.muted {
 		return
 	}
 	t := u.e.transports[u.medium]

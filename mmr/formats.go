@@ -61,11 +61,6 @@ func (f *formats) find(pt uint8) (kind codec.Kind, rtx bool) {
 	return codec.Unknown, false
 }
 
-// nack tells whether the client takes part in retransmission.
-func (f *formats) nack() bool {
-	return slices.ContainsFunc(f[:], func(x format) bool { return x.nack })
-}
-
 // rtx returns a payload type for retransmissions, 0 without any: one that carries padding alone is of no codec.
 func (f *formats) rtx() uint8 {
 	for _, x := range f {

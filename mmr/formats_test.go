@@ -29,7 +29,7 @@ func TestFormatsOfAnAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := formats{codec.VP9: {pt: 98, rtx: 99, nack: true}, codec.VP8: {pt: 96}}
-	if x.Formats != want || x.Numbering != 3 || x.Dependency != 8 || !x.Formats.nack() {
+	if x.Formats != want || x.Numbering != 3 || x.Dependency != 8 {
 		t.Errorf("%+v, numbers %d, descriptor %d", x.Formats, x.Numbering, x.Dependency)
 	}
 	if kind, rtx := x.Formats.find(99); kind != codec.VP9 || !rtx {

@@ -42,7 +42,6 @@ type upTrack struct {
 
 	formats  formats
 	sends    sentCodec
-	nack     bool // the sender retransmits
 	accepted bool
 	rids     []string // of the encodings with simulcast, the smallest first; nil without
 	muted    bool
@@ -383,10 +382,13 @@ func setPayloadType(pkt []byte, h *packet.Header, kind codec.Kind) {
 	pkt[1] = pkt[1]&0x80 | h.PayloadType
 }
 
+// repairs tells whether the sender sends again what is asked for, in the codec in which it sends at present.
+func (u *upStream) repairs() bool { return u.src != nil && u.formats[u.src.kind].nack }
+
 // noteGap has what is missing before a packet asked for at the end of the batch, when what was only reordered has come. Where nobody can
 // be asked, it counts as lost at once.
 func (u *upStream) noteGap(seq uint64) {
-	if !u.nack {
+	if !u.repairs() {
 		u.rx.Forget(seq)
 		return
 	}
@@ -447,7 +449,7 @@ func (e *endpoint) applyAnswer(now dataplane.Instant, sections []answered) {
 
 // accept takes the answer to the track's section.
 func (u *upTrack) accept(now dataplane.Instant, a *answered) {
-	u.formats, u.nack, u.accepted = a.Formats, a.Formats.nack(), true
+	u.formats, u.accepted = a.Formats, true
 	if a.Mid != "" {
 		u.mid = a.Mid
 	}

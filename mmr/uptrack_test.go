@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
 	"meetzone/mmr/internal/packet"
 )
 
@@ -126,7 +127,7 @@ func TestRTXRepairs(t *testing.T) {
 func TestLossIsCounted(t *testing.T) {
 	sh := newShard()
 	e, _ := bareEndpoint(t, sh, "sender", 0)
-	e.up[Audio].nack, e.up[Video].nack = false, false // nothing is waited for
+	e.up[Audio].formats[codec.Opus].nack, e.up[Video].formats[codec.VP8].nack = false, false // nothing is waited for
 	var tt transportTracks
 	now := dataplane.Instant(1)
 	for i := range 1000 {

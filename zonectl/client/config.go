@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meetzone/dscp"
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 
 	Send       []wire.Medium // media that will be sent
 	VideoSlots int           // video slots to receive, 0 to 49; the zone fills them, wire.SetViews chooses
+	Decode     []media.Codec // codecs of pictures that may be received, VP8 in any case; default: all
+	Encode     []media.Codec // codecs of pictures that Sender.SendAs is given, VP8 in any case; default: VP8
 
 	Roots    *x509.CertPool // authorities to trust; default: the system's
 	Insecure bool           // trust any certificate
@@ -50,6 +53,8 @@ type Packet struct {
 	Slot string // mid
 	Data []byte
 	At   time.Time
+
+	Codec media.Codec // of pictures; Opus of sound
 }
 
 // Progress tells of a stage of Join that begins or has ended.
@@ -90,6 +95,11 @@ func (c Config) Validate() error {
 	}
 	if c.VideoSlots < 0 || c.VideoSlots > wire.MaxVideoSlots {
 		wrong = append(wrong, fmt.Errorf("%d video slots: 0 to %d are possible", c.VideoSlots, wire.MaxVideoSlots))
+	}
+	for _, codec := range append(slices.Clone(c.Decode), c.Encode...) {
+		if !slices.Contains(media.Pictures[:], codec) {
+			wrong = append(wrong, fmt.Errorf("codec %s of pictures: unknown", codec))
+		}
 	}
 	for i, medium := range c.Send {
 		if mediumIndex(medium) < 0 || slices.Contains(c.Send[:i], medium) {
@@ -151,6 +161,10 @@ func (c Config) withDefaults() Config {
 	if c.Role == "" {
 		c.Role = wire.RoleParticipant
 	}
+	if c.Decode == nil {
+		c.Decode = media.Pictures[:]
+	}
+	c.Decode, c.Encode = withVP8(c.Decode), withVP8(c.Encode)
 	if c.Software == "" {
 		c.Software = "meetzone client"
 	}
@@ -176,6 +190,11 @@ func (c Config) withDefaults() Config {
 		c.Event = func(wire.Message) {}
 	}
 	return c
+}
+
+// withVP8 puts VP8 first, which everybody has.
+func withVP8(list []media.Codec) []media.Codec {
+	return append([]media.Codec{media.VP8}, slices.DeleteFunc(slices.Clone(list), func(c media.Codec) bool { return c == media.VP8 })...)
 }
 
 // marks returns the code points that the profile gives the classes.

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -183,7 +184,7 @@ func (e *echoSession) peer(medium wire.Medium) *echoPeer {
 	t := e.zone.t
 	engine := &webrtc.MediaEngine{}
 	registry := &interceptor.Registry{}
-	if err := registerCodecs(engine, medium); err != nil {
+	if err := registerCodecs(engine, medium, media.Pictures[:]); err != nil {
 		t.Error(err)
 	}
 	if err := webrtc.RegisterDefaultInterceptors(engine, registry); err != nil {

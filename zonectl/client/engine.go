@@ -16,6 +16,7 @@ import (
 	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -27,9 +28,9 @@ const (
 )
 
 // newAPI makes what a PeerConnection of one medium is made from: exactly the codecs and extensions of the protocol, sockets of its own.
-func newAPI(medium wire.Medium, socks *sockets, light bool, logger *slog.Logger) (*webrtc.API, error) {
+func newAPI(medium wire.Medium, list []media.Codec, socks *sockets, light bool, logger *slog.Logger) (*webrtc.API, error) {
 	engine := &webrtc.MediaEngine{}
-	if err := registerCodecs(engine, medium); err != nil {
+	if err := registerCodecs(engine, medium, list); err != nil {
 		return nil, fmt.Errorf("register codecs: %w", err)
 	}
 	registry, err := interceptors(engine, medium, light, pionLogs{logger})
@@ -55,8 +56,8 @@ func newAPI(medium wire.Medium, socks *sockets, light bool, logger *slog.Logger)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting)), nil
 }
 
-// registerCodecs registers what the protocol has for the medium. The numbers are the router's; pion takes whatever the offer says.
-func registerCodecs(engine *webrtc.MediaEngine, medium wire.Medium) error {
+// registerCodecs registers what the protocol has for the medium, of pictures a list. The numbers are the router's; pion takes whatever the offer says.
+func registerCodecs(engine *webrtc.MediaEngine, medium wire.Medium, list []media.Codec) error {
 	if medium == wire.Audio {
 		capability := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1"}
 		if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: 111}, webrtc.RTPCodecTypeAudio); err != nil {
@@ -64,13 +65,38 @@ func registerCodecs(engine *webrtc.MediaEngine, medium wire.Medium) error {
 		}
 		return engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: audioLevelURI}, webrtc.RTPCodecTypeAudio)
 	}
-	feedback := []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack"}, {Type: "nack", Parameter: "pli"}, {Type: "goog-remb"}}
-	capability := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback}
-	if err := engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: 96}, webrtc.RTPCodecTypeVideo); err != nil {
-		return err
+	for _, codec := range list {
+		for _, parameters := range pictureCodec(codec, true) {
+			if err := engine.RegisterCodec(parameters, webrtc.RTPCodecTypeVideo); err != nil {
+				return err
+			}
+		}
 	}
-	capability = webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=96"}
-	return engine.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: 97}, webrtc.RTPCodecTypeVideo)
+	return nil
+}
+
+// pictureTypes are the router's payload types of pictures; each has RTX under the next number.
+var pictureTypes = map[media.Codec]webrtc.PayloadType{media.VP8: 96, media.VP9: 98, media.H264: 102, media.AV1: 104}
+
+// pictureCodec describes a codec to pion, with retransmissions or without.
+func pictureCodec(codec media.Codec, repaired bool) []webrtc.RTPCodecParameters {
+	feedback := []webrtc.RTCPFeedback{{Type: "ccm", Parameter: "fir"}, {Type: "nack", Parameter: "pli"}, {Type: "goog-remb"}, {Type: "transport-cc"}}
+	if repaired {
+		feedback = append(feedback, webrtc.RTCPFeedback{Type: "nack"})
+	}
+	capability := webrtc.RTPCodecCapability{MimeType: codec.MimeType(), ClockRate: codec.ClockRate(), RTCPFeedback: feedback}
+	switch codec {
+	case media.H264:
+		capability.SDPFmtpLine = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+	case media.VP9:
+		capability.SDPFmtpLine = "profile-id=0"
+	}
+	list := []webrtc.RTPCodecParameters{{RTPCodecCapability: capability, PayloadType: pictureTypes[codec]}}
+	if repaired {
+		capability := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: codec.ClockRate(), SDPFmtpLine: fmt.Sprintf("apt=%d", pictureTypes[codec])}
+		list = append(list, webrtc.RTPCodecParameters{RTPCodecCapability: capability, PayloadType: pictureTypes[codec] + 1})
+	}
+	return list
 }
 
 // interceptors registers reports, and unless light: NACK both ways and transport-wide feedback both ways.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -39,7 +41,8 @@ type peerChange struct {
 // newPeer makes a PeerConnection for the medium. It has no transport before it has answered an offer.
 func (s *Session) newPeer(medium wire.Medium) (*peer, error) {
 	p := &peer{medium: medium, sockets: newSockets(s.marks[mediumClass(medium)])}
-	api, err := newAPI(medium, p.sockets, s.cfg.Light, s.log)
+	both := append(slices.Clone(s.cfg.Decode), slices.DeleteFunc(slices.Clone(s.cfg.Encode), func(c media.Codec) bool { return slices.Contains(s.cfg.Decode, c) })...)
+	api, err := newAPI(medium, both, p.sockets, s.cfg.Light, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +62,26 @@ func (s *Session) newPeer(medium wire.Medium) (*peer, error) {
 			p.close()
 			return nil, fmt.Errorf("add %s: %w", medium, err)
 		}
+		if err := s.limitCodecs(transceiver, medium); err != nil {
+			p.close()
+			return nil, fmt.Errorf("add %s: %w", medium, err)
+		}
 		p.sender = transceiver.Sender()
 		p.work.Go(func() { s.runFeedback(p.sender, sender) })
 	}
 	return p, nil
+}
+
+// limitCodecs has the answer name what can be sent. Retransmissions are of VP8 alone: pion knows one payload type for those of a track.
+func (s *Session) limitCodecs(transceiver *webrtc.RTPTransceiver, medium wire.Medium) error {
+	if medium == wire.Audio {
+		return nil
+	}
+	var list []webrtc.RTPCodecParameters
+	for _, codec := range s.cfg.Encode {
+		list = append(list, pictureCodec(codec, codec == media.VP8)...)
+	}
+	return transceiver.SetCodecPreferences(list)
 }
 
 // answer answers an offer: the first, or one that restarts ICE. All candidates are in the answer.
@@ -109,7 +128,7 @@ func (s *Session) takeTrack(p *peer, track *webrtc.TrackRemote, receiver *webrtc
 		}
 		if into := s.slot(transceiver.Mid()); into != nil && p.begin() {
 			go runReceiverReports(receiver)
-			s.runSlot(into, track)
+			s.runSlot(into, track, receiver)
 			p.work.Done()
 		}
 		return

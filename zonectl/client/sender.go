@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,14 +35,15 @@ type Sender struct {
 	sequence   uint16
 	stampBase  uint32
 	packet     rtp.Header
-	packetizer media.VP8Packetizer
+	packetizer *media.Packetizer
+	codec      media.Codec // of the packetizer: what is sent at present
 }
 
 // binding is the PeerConnection that carries the medium at present.
 type binding struct {
 	id        string
 	ssrc      uint32
-	payload   uint8
+	payloads  map[media.Codec]uint8
 	levelID   uint8 // header extension, 0 if the router does not want it
 	write     webrtc.TrackLocalWriter
 	clockRate uint32
@@ -55,6 +57,11 @@ const speechLevel = 30
 func newSender(medium wire.Medium) *Sender {
 	s := &Sender{medium: medium, sequence: uint16(rand.Uint32()), stampBase: rand.Uint32()}
 	s.level.Store(speechLevel)
+	s.codec = media.VP8
+	if medium == wire.Audio {
+		s.codec = media.Opus
+	}
+	s.packetizer = media.NewPacketizer(s.codec)
 	return s
 }
 
@@ -63,6 +70,37 @@ func (s *Sender) Medium() wire.Medium { return s.medium }
 
 // SetLevel sets the level that audio packets claim to have, in -dBov, 0 to 127. Short packets, which encoders make of silence, always claim silence.
 func (s *Sender) SetLevel(level uint8) { s.level.Store(uint32(min(level, 127))) }
+
+// Codec says in which codec frames are taken at present: everybody who may see them decodes it.
+func (s *Sender) Codec() media.Codec {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.codec
+}
+
+// setCodec changes the codec of a medium of pictures, if the router takes it; it returns whether that is a change.
+func (s *Sender) setCodec(codec media.Codec) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.binding == nil || s.codec == codec {
+		return false
+	}
+	if _, taken := s.binding.payloads[codec]; !taken {
+		if codec, taken = media.VP8, s.codec != media.VP8; !taken {
+			return false
+		}
+	}
+	s.codec, s.packetizer = codec, media.NewPacketizer(codec)
+	return true
+}
+
+// SendAs is Send for a frame of a codec of pictures. One that is not of the codec that is to be sent is dropped without an error.
+func (s *Sender) SendAs(codec media.Codec, frame []byte, at time.Duration) error {
+	if s.Codec() != codec && !s.finished.Load() {
+		return nil
+	}
+	return s.Send(frame, at)
+}
 
 // Send sends an encoded frame: a whole VP8 frame or an Opus packet. at is the time of the frame on the medium's clock. While nothing carries the medium
 // the frame is dropped without an error; after the session has ended the error is net.ErrClosed.
@@ -91,7 +129,7 @@ func (s *Sender) Send(frame []byte, at time.Duration) error {
 func (s *Sender) write(payload []byte, stamp uint32, marker bool) {
 	b := s.binding
 	header := &s.packet
-	*header = rtp.Header{Version: 2, Marker: marker, PayloadType: b.payload, SequenceNumber: s.sequence, Timestamp: stamp, SSRC: b.ssrc,
+	*header = rtp.Header{Version: 2, Marker: marker, PayloadType: b.payloads[s.codec], SequenceNumber: s.sequence, Timestamp: stamp, SSRC: b.ssrc,
 		Extensions: header.Extensions[:0]}
 	if b.levelID != 0 {
 		level := uint8(s.level.Load()) | 0x80 // voice
@@ -118,7 +156,14 @@ func (s *Sender) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, 
 		if codec.MimeType != mime {
 			continue
 		}
-		b := &binding{id: ctx.ID(), ssrc: uint32(ctx.SSRC()), payload: uint8(codec.PayloadType), write: ctx.WriteStream(), clockRate: codec.ClockRate}
+		b := &binding{id: ctx.ID(), ssrc: uint32(ctx.SSRC()), payloads: map[media.Codec]uint8{}, write: ctx.WriteStream(), clockRate: codec.ClockRate}
+		for _, parameters := range ctx.CodecParameters() {
+			for _, known := range append(media.Pictures[:], media.Opus) {
+				if strings.EqualFold(parameters.MimeType, known.MimeType()) {
+					b.payloads[known] = uint8(parameters.PayloadType)
+				}
+			}
+		}
 		for _, extension := range ctx.HeaderExtensions() {
 			if extension.URI == audioLevelURI {
 				b.levelID = uint8(extension.ID)

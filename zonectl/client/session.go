@@ -172,6 +172,8 @@ func (s *Session) handle(ctx context.Context, current *channel, message wire.Mes
 		s.mu.Lock()
 		s.transports = m.Transports
 		s.mu.Unlock()
+	case wire.SendCodecs:
+		s.sendCodecs(m)
 	case wire.Muted:
 		if i := mediumIndex(m.Medium); i >= 0 && s.senders[i] != nil {
 			s.senders[i].hostMuted.Store(m.Muted)
@@ -188,6 +190,19 @@ func (s *Session) handle(ctx context.Context, current *channel, message wire.Mes
 	}
 	s.cfg.Event(message)
 	return nil
+}
+
+// sendCodecs changes what senders take, and asks for keyframes with which the change begins.
+func (s *Session) sendCodecs(m wire.SendCodecs) {
+	for _, wanted := range m.Media {
+		i := mediumIndex(wanted.Medium)
+		if i < 0 || s.senders[i] == nil {
+			continue
+		}
+		if s.senders[i].setCodec(codecOf(wanted.Medium, "video/"+wanted.Codec)) {
+			s.cfg.KeyframeWanted(wanted.Medium)
+		}
+	}
 }
 
 // negotiate answers an offer: each medium's part by its PeerConnection, new ones where the offer is fresh, and all answers merged.

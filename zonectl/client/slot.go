@@ -1,11 +1,13 @@
 package client
 
 import (
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -34,8 +36,12 @@ func newSlot(mid string) *slot {
 const slotBuffer = 1600
 
 // runSlot reads what arrives in a slot until its PeerConnection is closed.
-func (s *Session) runSlot(into *slot, track *webrtc.TrackRemote) {
+func (s *Session) runSlot(into *slot, track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	buffer := make([]byte, slotBuffer)
+	types := map[uint8]media.Codec{}
+	for _, parameters := range receiver.GetParameters().Codecs {
+		types[uint8(parameters.PayloadType)] = codecOf(into.medium, parameters.MimeType)
+	}
 	for {
 		n, _, err := track.Read(buffer)
 		if err != nil {
@@ -52,9 +58,22 @@ func (s *Session) runSlot(into *slot, track *webrtc.TrackRemote) {
 		}
 		into.mu.Unlock()
 		if fresh {
-			s.cfg.Receive(Packet{Slot: into.mid, Data: buffer[:n], At: now})
+			s.cfg.Receive(Packet{Slot: into.mid, Data: buffer[:n], At: now, Codec: types[buffer[1]&0x7f]})
 		}
 	}
+}
+
+// codecOf returns the codec of a media type; VP8 where a picture's is unknown.
+func codecOf(medium wire.Medium, mime string) media.Codec {
+	if medium == wire.Audio {
+		return media.Opus
+	}
+	for _, codec := range media.Pictures {
+		if strings.EqualFold(codec.MimeType(), mime) {
+			return codec
+		}
+	}
+	return media.VP8
 }
 
 // runReceiverReports reads the RTCP of a receiver, which is how the interceptors get to see sender reports.

@@ -9,26 +9,6 @@ import (
 	"time"
 )
 
-// Codec is the coding of a clip.
-type Codec uint8
-
-// The codecs.
-const (
-	Opus Codec = iota
-	VP8
-)
-
-// String returns the name that SDP uses.
-func (c Codec) String() string { return [...]string{"opus", "VP8", "unknown"}[min(c, 2)] }
-
-// ClockRate is the rate of the codec's RTP timestamps.
-func (c Codec) ClockRate() uint32 {
-	if c == Opus {
-		return 48000
-	}
-	return 90000
-}
-
 // Bounds of what is read from a file.
 const (
 	MaxFileBytes  = 256 << 20

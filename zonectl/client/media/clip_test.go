@@ -80,7 +80,7 @@ func TestIVFBounds(t *testing.T) {
 		{"frame header cut", good[:40], ErrFormat},
 		{"huge frame", change(32, 0xff, 0xff, 0xff, 0xff), ErrTooLarge},
 		{"no keyframe", ivf(30, false, false), ErrNoKeyframe},
-		{"other codec", change(8, 'A', 'V', '0', '1'), ErrFormat},
+		{"other codec", change(8, 'M', 'J', 'P', 'G'), ErrFormat},
 		{"time base of zero", change(16, 0, 0, 0, 0), ErrFormat},
 		{"for ever", change(36+12+11, 0, 0, 0, 0, 0, 0, 0, 0xff), ErrTooLarge},
 		{"header beyond the file", change(6, 0xff, 0xff), ErrFormat},
@@ -125,7 +125,7 @@ func TestWritersWithDecoder(t *testing.T) {
 	dir := t.TempDir()
 	video, audio := filepath.Join(dir, "a.ivf"), filepath.Join(dir, "a.ogg")
 	writeFile(t, video, func(file *os.File) error {
-		w, err := NewIVFWriter(file)
+		w, err := NewIVFWriter(file, VP8)
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,8 @@
-// Package media reads, plays and writes the media files of the reference client: VP8 in IVF, Opus in OGG. It encodes and decodes nothing.
+// Package media reads, plays and writes the media files of the reference client: VP8, VP9 and AV1 in IVF, Opus in OGG. It encodes and decodes nothing.
 //
 // A Clip is a whole file in memory, cut into frames, read within the bounds of Limits; Tone and Pattern are two clips that the project made itself
 // (generate.sh). A Player walks over a clip as an endless loop and hands each frame to its owner when it is due; a Pacer runs any number of players
-// in one goroutine. VP8Packetizer and VP8Frames turn frames into RTP payloads and back; Reorder puts packets into order and waits a bounded time
+// in one goroutine. Packetizer and Frames turn frames of any codec into RTP payloads and back; Reorder puts packets into order and waits a bounded time
 // for those that are missing. IVFWriter and OGGWriter write what arrived.
 //
 // Keyframes: when one is asked for, a player goes on at the clip's next keyframe, at once. A file whose next keyframe is more than a second away

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,7 +13,6 @@ const (
 	ivfSignature   = "DKIF"
 	ivfFileHeader  = 32
 	ivfFrameHeader = 12
-	ivfFourCC      = "VP80"
 )
 
 // readIVF takes a whole IVF file apart. Frames before the first keyframe are left out, since nobody could decode them.
@@ -23,15 +23,16 @@ func readIVF(data []byte) (*Clip, error) {
 	le := binary.LittleEndian
 	headerLen, num := int(le.Uint16(data[6:])), uint64(le.Uint32(data[20:]))
 	den := uint64(le.Uint32(data[16:]))
+	kind := slices.IndexFunc(kinds[:], func(c struct{ name, mime, fourCC string }) bool { return c.fourCC == string(data[8:12]) })
 	switch {
 	case headerLen < ivfFileHeader || headerLen > len(data):
 		return nil, fmt.Errorf("%w: IVF header of %d bytes", ErrFormat, headerLen)
-	case string(data[8:12]) != ivfFourCC:
-		return nil, fmt.Errorf("%w: codec %q instead of VP8", ErrFormat, data[8:12])
+	case kind < 0:
+		return nil, fmt.Errorf("%w: codec %q instead of VP8, VP9 or AV1", ErrFormat, data[8:12])
 	case num == 0 || den == 0:
 		return nil, fmt.Errorf("%w: IVF time base %d/%d", ErrFormat, num, den)
 	}
-	clip := &Clip{Codec: VP8, Width: int(le.Uint16(data[12:])), Height: int(le.Uint16(data[14:]))}
+	clip := &Clip{Codec: Codec(kind), Width: int(le.Uint16(data[12:])), Height: int(le.Uint16(data[14:]))}
 	var first, last, step uint64 // time stamps of the first frame and the last, and how far the last two are apart
 	for rest := data[headerLen:]; len(rest) > 0; {
 		if len(rest) < ivfFrameHeader {
@@ -46,7 +47,7 @@ func readIVF(data []byte) (*Clip, error) {
 		}
 		frame := rest[ivfFrameHeader : ivfFrameHeader+size]
 		rest = rest[ivfFrameHeader+size:]
-		key := IsVP8Keyframe(frame)
+		key := clip.Codec.isKeyframe(frame)
 		if size == 0 || (len(clip.Frames) == 0 && !key) {
 			continue
 		}
@@ -84,17 +85,25 @@ func ticks(stamp, num, den uint64) (time.Duration, error) {
 	return time.Duration(math.Round(seconds * float64(time.Second))), nil
 }
 
-// IVFWriter writes VP8 frames to an IVF file with a time base of 1/90000 s, so that RTP timestamps need no rounding.
+// IVFWriter writes frames of VP8, VP9 or AV1 to an IVF file with a time base of 1/90000 s, so that RTP timestamps need no rounding.
 type IVFWriter struct {
 	out    io.WriteSeeker
+	codec  Codec
 	frames uint32
 	width  uint16
 	height uint16
 }
 
-// NewIVFWriter starts a file. The size of the picture is entered by Close, as the first keyframe tells it.
-func NewIVFWriter(out io.WriteSeeker) (*IVFWriter, error) {
-	w := &IVFWriter{out: out}
+// NewIVFWriter starts a file. The size of the picture is entered by Close, as the first keyframe of VP8 tells it; of the others the decoder
+// finds out.
+func NewIVFWriter(out io.WriteSeeker, codec Codec) (*IVFWriter, error) {
+	if int(codec) >= numCodecs || kinds[codec].fourCC == "" {
+		return nil, fmt.Errorf("%w: IVF holds no %s", ErrFormat, codec)
+	}
+	w := &IVFWriter{out: out, codec: codec}
+	if codec != VP8 {
+		w.width, w.height = 640, 360
+	}
 	return w, w.writeHeader()
 }
 
@@ -104,10 +113,10 @@ func (w *IVFWriter) writeHeader() error {
 	header = append(header, ivfSignature...)
 	header = le.AppendUint16(header, 0)
 	header = le.AppendUint16(header, ivfFileHeader)
-	header = append(header, ivfFourCC...)
+	header = append(header, kinds[w.codec].fourCC...)
 	header = le.AppendUint16(header, w.width)
 	header = le.AppendUint16(header, w.height)
-	header = le.AppendUint32(header, VP8.ClockRate())
+	header = le.AppendUint32(header, w.codec.ClockRate())
 	header = le.AppendUint32(header, 1)
 	header = le.AppendUint32(header, w.frames)
 	header = le.AppendUint32(header, 0)
@@ -119,7 +128,7 @@ func (w *IVFWriter) writeHeader() error {
 
 // WriteFrame appends a frame at a time stamp of 90 kHz.
 func (w *IVFWriter) WriteFrame(frame []byte, stamp uint64) error {
-	if width, height, ok := VP8Size(frame); ok && w.width == 0 {
+	if width, height, ok := VP8Size(frame); ok && w.codec == VP8 && w.width == 0 {
 		w.width, w.height = uint16(width), uint16(height)
 	}
 	header := binary.LittleEndian.AppendUint32(make([]byte, 0, ivfFrameHeader), uint32(len(frame)))

@@ -174,9 +174,9 @@ func TestPacketsAndBack(t *testing.T) {
 			now := time.Unix(0, 0)
 			for _, p := range packets {
 				now = now.Add(time.Millisecond)
-				r.Push(p.sequence, p.stamp, p.marker, p.payload, now)
+				r.Push(VP8, p.sequence, p.stamp, p.marker, p.payload, now)
 				if random.IntN(30) == 0 {
-					r.Push(p.sequence, p.stamp, p.marker, p.payload, now)
+					r.Push(VP8, p.sequence, p.stamp, p.marker, p.payload, now)
 				}
 			}
 			r.Flush()

@@ -8,6 +8,7 @@ type Arrived struct {
 	Sequence uint64 // extended
 	Stamp    uint64 // extended
 	Marker   bool
+	Codec    Codec
 }
 
 // Reorder puts the packets of one stream into order. A missing packet is waited for until Wait has passed since the packet after it came, or the
@@ -38,7 +39,7 @@ type held struct {
 const reorderWindow = 512
 
 // Push takes a packet as it came.
-func (r *Reorder) Push(sequence uint16, stamp uint32, marker bool, payload []byte, now time.Time) {
+func (r *Reorder) Push(codec Codec, sequence uint16, stamp uint32, marker bool, payload []byte, now time.Time) {
 	if !r.started {
 		r.started = true
 		r.next, r.newest, r.stamp = 1<<16+uint64(sequence), 1<<16+uint64(sequence), 1<<32+uint64(stamp)
@@ -57,7 +58,7 @@ func (r *Reorder) Push(sequence uint16, stamp uint32, marker bool, payload []byt
 	slot := &r.ring[extended%reorderWindow]
 	if !slot.full {
 		slot.buffer = append(slot.buffer[:0], payload...)
-		slot.packet = Arrived{Payload: slot.buffer, Sequence: extended, Stamp: extendedStamp, Marker: marker}
+		slot.packet = Arrived{Payload: slot.buffer, Sequence: extended, Stamp: extendedStamp, Marker: marker, Codec: codec}
 		slot.full, slot.arrived = true, now
 	}
 	r.advance(now)

@@ -40,7 +40,7 @@ func newJoinCommand() *cobra.Command {
 	o.register(flags)
 	flags.StringVar(&o.meeting, "meeting", "", "number of the meeting, unless --url is a join link")
 	flags.StringVar(&o.hostKey, "host-key", "", "key that makes this a host")
-	flags.StringVar(&o.content, "content", none, "what to share: a VP8 `FILE.ivf`, or none")
+	flags.StringVar(&o.content, "content", none, "what to share: a `FILE.ivf` of VP8, or several as with --video, or none")
 	flags.DurationVar(&o.every, "switch-every", 0, "ask for other people's pictures, at random, as often as this")
 	flags.StringVar(&o.record, "record", "", "write what arrives to this `DIR`ectory")
 	return command
@@ -59,6 +59,7 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 	cfg.Meeting, cfg.HostKey = o.meeting, o.hostKey
 	cfg.Send = sends(sources.clips[0] != nil, sources.clips[1] != nil, sources.clips[2] != nil)
 	cfg.KeyframeWanted = sources.keyframe
+	cfg.Encode = codecsOf(sources.clips[:]...)
 	if !o.asJSON {
 		cfg.Progress = func(p client.Progress) { printProgress(out, p) }
 	}
@@ -93,13 +94,13 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 func (o *joinOptions) sources() (*sources, error) {
 	var s sources
 	var err error
-	if s.clips[0], err = openClip("audio", o.audio, media.Opus); err != nil {
+	if s.clips[0], err = openClips("audio", o.audio, wire.Audio); err != nil {
 		return nil, err
 	}
-	if s.clips[1], err = openClip("video", o.video, media.VP8); err != nil {
+	if s.clips[1], err = openClips("video", o.video, wire.Video); err != nil {
 		return nil, err
 	}
-	s.clips[2], err = openClip("content", o.content, media.VP8)
+	s.clips[2], err = openClips("content", o.content, wire.Content)
 	return &s, err
 }
 

@@ -60,7 +60,7 @@ const gcPercent = 400
 type load struct {
 	options   *loadOptions
 	config    client.Config
-	clips     [2]*media.Clip // audio, video
+	clips     [2][]*media.Clip // audio, video
 	pacers    []*media.Pacer
 	beginning time.Time
 
@@ -129,12 +129,13 @@ func (o *loadOptions) prepare() (*load, error) {
 	}
 	cfg.Light = true
 	l := &load{options: o, config: cfg, failures: make(map[string]int)}
-	if l.clips[0], err = openClip("audio", o.audio, media.Opus); err != nil {
+	if l.clips[0], err = openClips("audio", o.audio, wire.Audio); err != nil {
 		return nil, err
 	}
-	if l.clips[1], err = openClip("video", o.video, media.VP8); err != nil {
+	if l.clips[1], err = openClips("video", o.video, wire.Video); err != nil {
 		return nil, err
 	}
+	l.config.Encode = codecsOf(l.clips[:]...)
 	for range runtime.GOMAXPROCS(0) {
 		l.pacers = append(l.pacers, media.NewPacer())
 	}

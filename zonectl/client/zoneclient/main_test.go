@@ -84,7 +84,7 @@ func TestRecorder(t *testing.T) {
 				packet := rtp.Packet{Header: rtp.Header{Version: 2, SSRC: uint32(stream + 1), SequenceNumber: sequence, Marker: last,
 					Timestamp: uint32(i * 3000), PayloadType: 96}, Payload: payload}
 				data, err := packet.Marshal()
-				packets = append(packets, client.Packet{Slot: "video0", Data: data, At: start.Add(time.Duration(stream)*5*time.Second + frame.At)})
+				packets = append(packets, client.Packet{Slot: "video0", Codec: media.VP8, Data: data, At: start.Add(time.Duration(stream)*5*time.Second + frame.At)})
 				return err
 			})
 			if err != nil {

@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"meetzone/zonectl/client"
+	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
 
@@ -29,6 +32,7 @@ type options struct {
 	audio        string
 	video        string
 	receiveVideo int
+	decode       []string
 	length       time.Duration
 	profile      string
 	asJSON       bool
@@ -51,8 +55,9 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.passcode, "passcode", "", "passcode of the meeting")
 	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
 	flags.StringVar(&o.audio, "audio", "tone", "what to send: tone, an Opus `FILE.ogg`, or none")
-	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, a VP8 `FILE.ivf`, or none")
+	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, `FILE.ivf`, or none; several with commas between them, one for each codec, of which one must be VP8")
 	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 49")
+	flags.StringSliceVar(&o.decode, "decode", []string{"vp8", "vp9", "av1", "h264"}, "codecs of pictures that may be received")
 	flags.DurationVar(&o.length, "for", 10*time.Second, "how long to stay once media flow; 0 is until interrupted")
 	flags.BoolVar(&o.asJSON, "json", false, "print one JSON object")
 }
@@ -70,6 +75,13 @@ func cacheFolder() string {
 func (o *options) config() (client.Config, error) {
 	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile, Proxy: o.proxy, Cache: o.cache,
 		VideoSlots: o.receiveVideo}
+	for _, name := range o.decode {
+		i := slices.IndexFunc(media.Pictures[:], func(c media.Codec) bool { return strings.EqualFold(c.String(), name) })
+		if i < 0 {
+			return cfg, &client.Error{Text: fmt.Sprintf("There is no codec %q.", name), Advice: "Use vp8, vp9, av1 and h264 with --decode."}
+		}
+		cfg.Decode = append(cfg.Decode, media.Pictures[i])
+	}
 	if o.url == "" {
 		return cfg, &client.Error{Text: "No address was given.", Advice: "Say where the zone is with --url https://HOST."}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"meetzone/zonectl/wire"
 )
 
-// recorder writes what arrives: for each slot MID.ivf or MID.ogg, and slots.jsonl with who was in them, when.
+// recorder writes what arrives: for each slot MID.ivf, MID.h264 or MID.ogg, MID-2 and so on after a change of codec, and slots.jsonl with who was in them, when.
 type recorder struct {
 	dir   string
 	start time.Time
@@ -106,7 +107,7 @@ func (r *recorder) receive(packet client.Packet) {
 	}
 	session := r.session
 	r.mu.Unlock()
-	slot.push(&parsed, packet.At)
+	slot.push(&parsed, packet.Codec, packet.At)
 	if slot.wantsKeyframe(packet.At) && session != nil {
 		session.RequestKeyframe(packet.Slot)
 	}
@@ -131,7 +132,9 @@ type slotRecorder struct {
 	video    bool
 	ssrc     uint32
 	reorder  *media.Reorder
-	frames   media.VP8Frames
+	frames   *media.Frames
+	codec    media.Codec
+	files    int // made so far
 	ivf      *media.IVFWriter
 	ogg      *media.OGGWriter
 	file     *os.File
@@ -153,7 +156,7 @@ func newSlotRecorder(r *recorder, mid string) *slotRecorder {
 }
 
 // push puts a packet into order, beginning anew where a fresh PeerConnection brought another stream.
-func (s *slotRecorder) push(packet *rtp.Packet, now time.Time) {
+func (s *slotRecorder) push(packet *rtp.Packet, codec media.Codec, now time.Time) {
 	s.now = now
 	s.end.Packets++
 	if s.reorder == nil || packet.SSRC != s.ssrc {
@@ -163,12 +166,14 @@ func (s *slotRecorder) push(packet *rtp.Packet, now time.Time) {
 			s.began = now
 		}
 		s.ssrc, s.first = packet.SSRC, 0
-		s.frames.Gap()
+		if s.frames != nil {
+			s.frames.Gap()
+		}
 		s.base = max(uint64(now.Sub(s.began).Seconds()*float64(s.clockRate())), s.written+1)
 		s.reorder = &media.Reorder{Wait: repairWait, Deliver: s.deliver}
 		s.end.Streams++
 	}
-	s.reorder.Push(packet.SequenceNumber, packet.Timestamp, packet.Marker, packet.Payload, now)
+	s.reorder.Push(codec, packet.SequenceNumber, packet.Timestamp, packet.Marker, packet.Payload, now)
 }
 
 func (s *slotRecorder) clockRate() uint32 {
@@ -191,7 +196,7 @@ func (s *slotRecorder) deliver(packet media.Arrived, gap bool) {
 		s.first = packet.Stamp
 	}
 	stamp := s.base + packet.Stamp - min(s.first, packet.Stamp)
-	if s.err = s.open(); s.err != nil {
+	if s.err = s.open(packet.Codec); s.err != nil {
 		return
 	}
 	if !s.video {
@@ -199,9 +204,13 @@ func (s *slotRecorder) deliver(packet media.Arrived, gap bool) {
 		s.note(len(packet.Payload), stamp, false)
 		return
 	}
-	if frame, complete := s.frames.Push(packet.Payload, packet.Stamp, packet.Marker); complete {
-		s.err = s.ivf.WriteFrame(frame, stamp)
-		s.note(len(frame), stamp, media.IsVP8Keyframe(frame))
+	if frame, key, complete := s.frames.Push(packet.Payload, packet.Stamp, packet.Marker); complete {
+		if s.ivf != nil {
+			s.err = s.ivf.WriteFrame(frame, stamp)
+		} else {
+			_, s.err = s.file.Write(frame)
+		}
+		s.note(len(frame), stamp, key)
 	}
 }
 
@@ -225,7 +234,7 @@ func (s *slotRecorder) note(size int, stamp uint64, key bool) {
 
 // wantsKeyframe says whether a keyframe must be asked for: nothing can be decoded, and it was not asked for just now.
 func (s *slotRecorder) wantsKeyframe(now time.Time) bool {
-	if !s.video || s.frames.Ready() || now.Sub(s.asked) < keyframeEvery {
+	if !s.video || s.frames != nil && s.frames.Ready() || now.Sub(s.asked) < keyframeEvery {
 		return false
 	}
 	s.asked = now
@@ -233,22 +242,46 @@ func (s *slotRecorder) wantsKeyframe(now time.Time) bool {
 	return true
 }
 
-// open makes the file when the first packet comes.
-func (s *slotRecorder) open() (err error) {
-	if s.file != nil {
+// open makes the file when the first packet comes, and another one when the codec of a picture changes.
+func (s *slotRecorder) open(codec media.Codec) (err error) {
+	if s.file != nil && codec == s.codec {
 		return nil
 	}
-	suffix := ".ogg"
-	if s.video {
-		suffix = ".ivf"
+	if err := s.closeFile(); err != nil {
+		return err
 	}
-	if s.file, err = os.Create(s.path + suffix); err != nil {
+	s.codec, s.ivf, s.frames = codec, nil, media.NewFrames(codec)
+	s.files++
+	name := s.path
+	if s.files > 1 {
+		name += "-" + strconv.Itoa(s.files)
+	}
+	if s.file, err = os.Create(name + suffixes[codec]); err != nil {
 		return fmt.Errorf("record a slot: %w", err)
 	}
-	if s.video {
-		s.ivf, err = media.NewIVFWriter(s.file)
-	} else {
+	switch codec {
+	case media.Opus:
 		s.ogg, err = media.NewOGGWriter(s.file)
+	case media.H264:
+	default:
+		s.ivf, err = media.NewIVFWriter(s.file, codec)
+	}
+	return err
+}
+
+// suffixes say how each codec is kept: H.264 as a byte stream (ITU-T H.264, annex B).
+var suffixes = map[media.Codec]string{media.Opus: ".ogg", media.VP8: ".ivf", media.VP9: ".ivf", media.AV1: ".ivf", media.H264: ".h264"}
+
+// closeFile completes the present file.
+func (s *slotRecorder) closeFile() (err error) {
+	switch {
+	case s.ogg != nil:
+		return s.ogg.Close() // which closes the file
+	case s.ivf != nil:
+		err = s.ivf.Close()
+	}
+	if s.file != nil {
+		err = errors.Join(err, s.file.Close())
 	}
 	return err
 }
@@ -258,15 +291,5 @@ func (s *slotRecorder) close() error {
 	if s.reorder != nil {
 		s.reorder.Flush()
 	}
-	err := s.err
-	if s.ogg != nil {
-		return errors.Join(err, s.ogg.Close()) // which closes the file
-	}
-	if s.ivf != nil {
-		err = errors.Join(err, s.ivf.Close())
-	}
-	if s.file != nil {
-		err = errors.Join(err, s.file.Close())
-	}
-	return err
+	return errors.Join(s.err, s.closeFile())
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,41 +15,67 @@ import (
 // none is the value of --audio, --video and --content that sends nothing.
 const none = "none"
 
-// openClip opens what a flag names: a built-in loop, a file, or nothing.
-func openClip(flag, value string, codec media.Codec) (*media.Clip, error) {
-	var clip *media.Clip
-	var err error
-	switch {
-	case value == none || value == "":
+// openClips opens what a flag names: a built-in loop, files, or nothing. Of pictures there may be a file for each codec.
+func openClips(flag, value string, medium wire.Medium) (clips []*media.Clip, err error) {
+	if value == none || value == "" {
 		return nil, nil
-	case value == "tone" && codec == media.Opus:
-		clip, err = media.Tone()
-	case value == "pattern" && codec == media.VP8:
-		clip, err = media.Pattern()
-	default:
-		clip, err = media.Open(value)
 	}
-	if err == nil && clip.Codec != codec {
-		err = fmt.Errorf("%s is %s, not %s", value, clip.Codec, codec)
+	for _, name := range strings.Split(value, ",") {
+		clip, err := openClip(name, medium)
+		if err == nil && slices.ContainsFunc(clips, func(c *media.Clip) bool { return c.Codec == clip.Codec }) {
+			err = fmt.Errorf("%s is %s, like another", name, clip.Codec)
+		}
+		if err != nil {
+			return nil, &client.Error{Text: fmt.Sprintf("What --%s names cannot be sent: %v.", flag, err),
+				Advice: "Audio must be one file of Opus in OGG; of video and content there may be one of VP8, VP9 and AV1 each, in IVF, with commas between them.", Err: err}
+		}
+		clips = append(clips, clip)
 	}
-	if err != nil {
-		return nil, &client.Error{Text: fmt.Sprintf("What --%s names cannot be sent: %v.", flag, err),
-			Advice: "Audio must be Opus in OGG, video and content VP8 in IVF.", Err: err}
-	}
-	return clip, nil
+	return clips, nil
 }
 
-// sources play the clips of one participant. Players come into being with the session, but requests for keyframes may come earlier.
+// openClip opens one.
+func openClip(name string, medium wire.Medium) (clip *media.Clip, err error) {
+	switch {
+	case name == "tone" && medium == wire.Audio:
+		clip, err = media.Tone()
+	case name == "pattern" && medium != wire.Audio:
+		clip, err = media.Pattern()
+	default:
+		clip, err = media.Open(name)
+	}
+	if err == nil && (clip.Codec == media.Opus) != (medium == wire.Audio) {
+		err = fmt.Errorf("%s is %s, which is no %s", name, clip.Codec, medium)
+	}
+	return clip, err
+}
+
+// codecsOf returns the codecs of clips.
+func codecsOf(clips ...[]*media.Clip) (list []media.Codec) {
+	for _, group := range clips {
+		for _, clip := range group {
+			if clip.Codec != media.Opus && !slices.Contains(list, clip.Codec) {
+				list = append(list, clip.Codec)
+			}
+		}
+	}
+	return list
+}
+
+// sources play the clips of one participant; of several for one medium the one is sent that has the codec that is wanted. Players come into being
+// with the session, but requests for keyframes may come earlier.
 type sources struct {
-	clips   [len(wire.Media)]*media.Clip
-	players [len(wire.Media)]atomic.Pointer[media.Player]
+	clips   [len(wire.Media)][]*media.Clip
+	players [len(wire.Media)]atomic.Pointer[[]*media.Player]
 }
 
 // keyframe is told that somebody needs a keyframe.
 func (s *sources) keyframe(medium wire.Medium) {
 	for i, of := range wire.Media {
-		if player := s.players[i].Load(); of == medium && player != nil {
-			player.RequestKeyframe()
+		if players := s.players[i].Load(); of == medium && players != nil {
+			for _, player := range *players {
+				player.RequestKeyframe()
+			}
 		}
 	}
 }
@@ -56,15 +84,19 @@ func (s *sources) keyframe(medium wire.Medium) {
 func (s *sources) start(session *client.Session, pacer *media.Pacer, at time.Time) error {
 	for i, medium := range wire.Media {
 		sender := session.Sender(medium)
-		if s.clips[i] == nil || sender == nil {
+		if sender == nil {
 			continue
 		}
-		player, err := media.NewPlayer(s.clips[i], func(frame media.Frame, at time.Duration) error { return sender.Send(frame.Data, at) })
-		if err != nil {
-			return fmt.Errorf("play %s: %w", medium, err)
+		var players []*media.Player
+		for _, clip := range s.clips[i] {
+			player, err := media.NewPlayer(clip, func(frame media.Frame, at time.Duration) error { return sender.SendAs(clip.Codec, frame.Data, at) })
+			if err != nil {
+				return fmt.Errorf("play %s: %w", medium, err)
+			}
+			players = append(players, player)
+			pacer.Add(player, at)
 		}
-		s.players[i].Store(player)
-		pacer.Add(player, at)
+		s.players[i].Store(&players)
 	}
 	return nil
 }

@@ -47,7 +47,10 @@ function chooseCodec(parameters, wish) {
   const layered = LAYERED.includes(wish);
   encodings.forEach((encoding, i) => {
     encoding.codec = codec;
-    if (!layered) return;
+    if (!layered) {
+      if (encoding.scalabilityMode === SPATIAL) encoding.scalabilityMode = 'L1T1';
+      return;
+    }
     encoding.scalabilityMode = SPATIAL;
     // All sizes are in one stream.
     encoding.active = encoding.active && i === encodings.length - 1;

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"meetzone/appliance/appliancetest"
+)
+
+// watchCodecs notes what the control channel says of people and codecs, and when a picture first came in each codec. To be evaluated before the
+// page joins, after watchPeers.
+const watchCodecs = `(() => {
+  window.said = [];
+  const Native = window.WebSocket;
+  window.WebSocket = class extends Native {
+    constructor(...a) {
+      super(...a);
+      this.addEventListener('message', ({ data }) => {
+        const m = JSON.parse(data);
+        if (m.type === 'joined') window.said.push({ at: performance.now(), joined: m.participant.name });
+        if (m.type === 'send-codecs') window.said.push({ at: performance.now(), codec: m.media.find((x) => x.medium === 'video')?.codec });
+      });
+    }
+  };
+  window.pictures = async () => {
+    const pc = window.peers.filter((p) => p.connectionState !== 'closed').at(-1);
+    if (!pc) return {};
+    const stats = await pc.getStats();
+    const all = [...stats.values()];
+    const name = (s) => stats.get(s.codecId)?.mimeType?.toLowerCase().replace('video/', '') ?? '';
+    const video = all.filter((s) => s.kind === 'video' && s.type === 'inbound-rtp' && s.framesDecoded > 0)
+      .sort((a, b) => (b.lastPacketReceivedTimestamp ?? 0) - (a.lastPacketReceivedTimestamp ?? 0))[0];
+    const out = all.filter((s) => s.type === 'outbound-rtp' && s.kind === 'video' && s.active && s.framesEncoded > 0);
+    return {
+      codec: video ? name(video) : '', frames: video?.framesDecoded ?? 0, height: video?.frameHeight ?? 0, decoder: video?.decoderImplementation,
+      keyframes: video?.keyFramesDecoded, frozen: video?.totalFreezesDuration, plis: video?.pliCount, fps: video?.framesPerSecond,
+      lost: video?.packetsLost, nacks: video?.nackCount,
+      sends: out.map((s) => [name(s), s.rid, s.scalabilityMode, s.frameHeight, s.framesEncoded, s.encoderImplementation, s.qualityLimitationReason]),
+    };
+  };
+  window.since = {};
+  setInterval(async () => {
+    const { codec } = await window.pictures();
+    if (codec && window.since.now !== codec) { window.since.now = codec; window.since[codec] = performance.now(); }
+  }, 50);
+})()`
+
+// codecFigures is what window.pictures returns.
+type codecFigures struct {
+	Codec     string
+	Frames    int
+	Height    int
+	Keyframes int
+	Frozen    float64
+	Sends     [][]any
+}
+
+// TestNetnsCodecs: two Chromiums send what the zone prefers, as soon as both decode it, VP9 and AV1 in layers; when somebody comes who decodes VP8 alone,
+// everybody sees VP8 within two seconds, and the newcomer's recording decodes without an error.
+func TestNetnsCodecs(t *testing.T) {
+	lab := appliancetest.New(t, 3)
+	daemon := lab.Start(t)
+	browsers := []appliancetest.Browser{appliancetest.Chromium(t, lab.Clients[0].NS), appliancetest.Chromium(t, lab.Clients[1].NS)}
+	for _, codec := range []string{"vp9", "h264", "av1"} {
+		daemon.Admin(t, "config", "set", "zone.media.codecs", "["+codec+"]", "--commit")
+		meeting := daemon.CreateMeeting(t)
+		for i, b := range browsers {
+			join(t, b, fmt.Sprintf("https://%s/j/%s", lab.Clients[i].Box, meeting.Number), []string{"Ada", "Bob"}[i], watchCodecs)
+		}
+		for i, b := range browsers {
+			see(t, b, fmt.Sprintf("%s: browser %d", codec, i), codec)
+		}
+		oldFriendComes(t, lab, browsers, meeting.Number, codec)
+	}
+}
+
+// see waits until a browser decodes pictures of a codec, and goes on doing so.
+func see(t *testing.T, b appliancetest.Browser, who, codec string) {
+	t.Helper()
+	const report = "(async () => [await pictures(), said, since])()"
+	appliancetest.Until(t, b, who+" sees "+codec, fmt.Sprintf("(await pictures()).codec === %q", codec), report, 30*time.Second)
+	var before codecFigures
+	if err := b.Eval("pictures()", &before); err != nil {
+		t.Fatal(err)
+	}
+	appliancetest.Until(t, b, who+" goes on seeing "+codec, fmt.Sprintf("(await pictures()).frames > %d", before.Frames+20), report, 30*time.Second)
+	var after codecFigures
+	if err := b.Eval("pictures()", &after); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s: %+v", who, after)
+}
+
+// oldFriendComes lets a client join that has VP8 alone, and leave again.
+func oldFriendComes(t *testing.T, lab *appliancetest.Lab, browsers []appliancetest.Browser, meeting, codec string) {
+	t.Helper()
+	folder := t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := runZoneClient(ctx, lab, lab.Clients[2], "https://"+lab.Clients[2].Box.String(), meeting, "Old friend", "--for", "6s",
+		"--receive-video", "2", "--video", "none", "--record", folder); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range browsers {
+		var took float64
+		err := b.Eval(`(() => {
+		  const came = said.find((x) => x.joined === 'Old friend').at;
+		  return since.vp8 - came;
+		})()`, &took)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("browser %d saw VP8 in place of %s %.0f ms after the newcomer was announced", i, codec, took)
+		if took < 0 || took > 2000 {
+			t.Errorf("%s: browser %d saw VP8 %.0f ms after somebody came who decodes nothing else", codec, i, took)
+		}
+	}
+	for i := range browsers {
+		file := filepath.Join(folder, fmt.Sprintf("video%d.ivf", i))
+		decodes(t, file, 40)
+	}
+}
+
+// decodes has ffmpeg decode a recording, and wants no complaint and as many frames at least.
+func decodes(t *testing.T, file string, frames int) {
+	t.Helper()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-i", file, "-vsync", "passthrough", "-f", "rawvideo", "-y", os.DevNull).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%s: %v: %s", filepath.Base(file), err, out)
+	}
+	out, err = exec.Command("ffprobe", "-v", "error", "-count_frames", "-select_streams", "v:0", "-show_entries", "stream=codec_name,nb_read_frames",
+		"-of", "csv=p=0", file).CombinedOutput()
+	text := strings.TrimSpace(string(out))
+	var n int
+	if _, name, ok := strings.Cut(text, ","); ok {
+		_, _ = fmt.Sscan(name, &n)
+	}
+	if err != nil || n < frames {
+		t.Errorf("%s: %v: %s, want %d frames at least", filepath.Base(file), err, text, frames)
+	}
+}
