@@ -141,9 +141,9 @@ func (c *certificates) fingerprint() string {
 	return strings.ReplaceAll(strings.ToUpper(fmt.Sprintf("% x", sum)), " ", ":")
 }
 
-// listen puts TLS over a listener. Its connections are bare *tls.Conn, as HTTP/2 wants them.
-func (c *certificates) listen(l net.Listener) net.Listener {
-	return tls.NewListener(l, &tls.Config{
+// serverTLS is how the box speaks TLS.
+func (c *certificates) serverTLS() *tls.Config {
+	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -152,5 +152,5 @@ func (c *certificates) listen(l net.Listener) net.Listener {
 			}
 			return nil, errors.New("no certificate yet")
 		},
-	})
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -43,6 +44,11 @@ func (i *identity) boxID() string { return keyID("box", i.box) }
 func keyID(kind string, key ed25519.PrivateKey) string {
 	sum := sha256.Sum256(key.Public().(ed25519.PublicKey))
 	return kind + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
+}
+
+// secret derives a secret of the zone for one purpose.
+func (i *identity) secret(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, i.zone.Seed(), nil, "meetzone "+purpose, sha256.Size)
 }
 
 func openKey(path string) (ed25519.PrivateKey, error) {

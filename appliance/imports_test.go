@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"dataplane":                 {"dscp"},
 	"dataplane/nstest":          {},
 	"dataplane/tunnel":          {},
+	"dataplane/turn":            {"dataplane", "dscp"},
 	"dscp":                      {},
 	"dscp/enforce":              {"dscp"},
 	"storage":                   {},

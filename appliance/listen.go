@@ -76,11 +76,36 @@ type markedConn struct {
 
 // Close closes the connection and forgets it.
 func (c *markedConn) Close() error {
+	c.forget()
+	return c.TCPConn.Close()
+}
+
+// forget leaves the marking of the connection to somebody else.
+func (c *markedConn) forget() {
 	c.from.mu.Lock()
 	delete(c.from.open, c)
 	c.from.mu.Unlock()
-	return c.TCPConn.Close()
 }
+
+// markedBelow finds the marked connection under a connection, nil when there is none.
+func markedBelow(conn net.Conn) *markedConn {
+	for range 4 {
+		switch c := conn.(type) {
+		case *markedConn:
+			return c
+		case interface{ Raw() net.Conn }: // with a PROXY protocol header before it
+			conn = c.Raw()
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// NetConn returns the connection itself.
+func (c *markedConn) NetConn() net.Conn { return c.TCPConn }
 
 // mark sets code point and fwmark of a socket. IPv4 on a dual-stack socket takes its mark from IP_TOS, IPv6 from IPV6_TCLASS. The fwmark
 // needs a capability; without it the code point alone has to do.

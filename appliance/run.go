@@ -23,6 +23,7 @@ import (
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
 	"meetzone/dataplane"
+	"meetzone/dataplane/turn"
 	"meetzone/dscp"
 	"meetzone/dscp/enforce"
 	"meetzone/mmr"
@@ -97,6 +98,7 @@ type daemon struct {
 	tls        *certificates
 	enforcer   *enforce.Enforcer
 	https      *markedListener
+	relay      *turn.Server
 	trusted    atomic.Pointer[[]netip.Prefix] // of box.trusted_proxies
 	registrars registrars
 	adminAPI   *admin.Server
@@ -209,6 +211,13 @@ func (d *daemon) openMedia() error {
 	if d.plane, err = dataplane.Open(cfg, d.router.NewHandler); err != nil {
 		return err
 	}
+	secret, err := d.identity.secret("media relay")
+	if err != nil {
+		return err
+	}
+	if d.relay, err = turn.New(turn.Config{Plane: d.plane, Secret: secret, Peers: candidates.list, Logger: d.log}); err != nil {
+		return err
+	}
 	// Each worker keeps a thread busy in a system call or in the packet path: without these, the control plane would wait for them.
 	runtime.GOMAXPROCS(runtime.NumCPU() + len(d.plane.Workers()))
 	return nil
@@ -226,6 +235,7 @@ func (d *daemon) openZone() error {
 	}
 	d.zone, err = zonectl.New(d.zoneConfig(d.document), zonectl.Deps{
 		Router:      zonectl.OnRouter(d.router),
+		Relay:       d.relay,
 		Store:       zonectl.Store{Rooms: rooms, Tokens: tokens},
 		SigningKey:  d.identity.zone,
 		Probe:       d.router.Probe,
@@ -305,7 +315,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 }
 
 // serveTLS serves what a listener of TCP connections brings as the HTTPS port is served.
-func (d *daemon) serveTLS(l net.Listener) error { return d.zone.Serve(d.tls.listen(l)) }
+func (d *daemon) serveTLS(l net.Listener) error { return d.zone.Serve(openDoor(l, d.tls.serverTLS(), d.relay.Take)) }
 
 // errStartAgain ends a daemon whose supervisor is to start it again, because settings have come back that only a start applies.
 var errStartAgain = errors.New("start again for settings that were taken back")

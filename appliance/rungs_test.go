@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meetzone/appliance/appliancetest"
+	"meetzone/dataplane"
 	"meetzone/dataplane/nstest"
 	"meetzone/dscp"
 )
@@ -38,27 +39,67 @@ func checkStreamMarks(t *testing.T, what string, packets []nstest.Packet, port u
 	}
 }
 
-// rungOf waits until the page says that every medium stands on a rung.
+// watchRungs adds the page's own view of the rung of every transport: by the selected pair's local candidate.
+const watchRungs = `window.rungs = async () => {
+  const pc = window.peers.filter((p) => p.connectionState !== 'closed').at(-1);
+  if (!pc) return [];
+  const all = [...(await pc.getStats()).values()], byId = new Map(all.map((s) => [s.id, s]));
+  const named = all.filter((s) => s.type === 'transport').map((s) => byId.get(s.selectedCandidatePairId));
+  const pairs = named.length ? named : all.filter((s) => s.type === 'candidate-pair' && s.selected);
+  return pairs.map((pair) => byId.get(pair?.localCandidateId)).map((c) => !c ? '' : c.candidateType === 'relay' ? c.relayProtocol ?? 'tls' : c.protocol);
+}`
+
+// onRung waits until the page says that every medium stands on a rung.
 func onRung(t *testing.T, b appliancetest.Browser, rung string, patience time.Duration) {
 	t.Helper()
-	const rungs = "[...document.querySelectorAll('section.medium .badge')].map((b) => b.textContent.toLowerCase())"
-	appliancetest.Until(t, b, "every medium on "+rung, fmt.Sprintf("(() => { const r = %s; return r.length === 3 && r.every((x) => x === %q) })()", rungs, rung),
-		rungs, patience)
+	if err := b.Eval(watchRungs, nil); err != nil {
+		t.Fatal(err)
+	}
+	appliancetest.Until(t, b, "every medium on "+rung, fmt.Sprintf("(async () => { const r = await rungs(); return r.length === 3 && r.every((x) => x === %q) })()", rung),
+		"rungs()", patience)
 }
 
-// TestNetnsChromiumOverTCP: where a firewall drops UDP, the browser meets over TCP 8801, and the connections are marked by medium.
-func TestNetnsChromiumOverTCP(t *testing.T) {
+// way is a row of the table: what a firewall does, and where that leaves the media.
+type way struct {
+	name, rules string
+	rung        dataplane.Rung
+}
+
+var ways = []way{
+	{"open", appliancetest.Open, dataplane.UDP},
+	{"UDP dropped", appliancetest.UDPDropped, dataplane.TCP},
+	{"UDP rejected", appliancetest.UDPRejected, dataplane.TCP},
+	{"UDP and TCP 8801 dropped", appliancetest.MediaPortDropped, dataplane.TLS},
+	{"only 443", appliancetest.Only443, dataplane.TLS},
+}
+
+// portOf is the box's port of a rung.
+func portOf(r dataplane.Rung) uint16 {
+	if r == dataplane.TLS {
+		return 443
+	}
+	return 8801
+}
+
+// TestNetnsChromiumWays: whatever the firewall does, the browser meets on the best rung that is left, and every medium has its mark.
+func TestNetnsChromiumWays(t *testing.T) {
 	lab, firewall := appliancetest.NewBehind(t, 2)
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
-	firewall.Set(t, appliancetest.UDPDropped, lab.Clients[0])
-	capture := streamPackets(t, lab.Clients[0], 8801)
-	browsers := []appliancetest.Browser{appliancetest.Chromium(t, lab.Clients[0].NS), appliancetest.Chromium(t, lab.Clients[1].NS)}
-	for i, b := range browsers {
-		join(t, b, fmt.Sprintf("https://%s/j/%s", lab.Clients[i].Box, meeting.Number), []string{"Ada", "Bob"}[i])
+	bob := appliancetest.Chromium(t, lab.Clients[1].NS)
+	join(t, bob, fmt.Sprintf("https://%s/j/%s", lab.Clients[1].Box, meeting.Number), "Bob")
+	ada := appliancetest.Chromium(t, lab.Clients[0].NS)
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			firewall.Set(t, w.rules, lab.Clients[0])
+			capture := streamPackets(t, lab.Clients[0], portOf(w.rung))
+			join(t, ada, fmt.Sprintf("https://%s/j/%s", lab.Clients[0].Box, meeting.Number), "Ada")
+			seesAndHears(t, ada, "Ada")
+			onRung(t, ada, w.rung.String(), 10*time.Second)
+			if w.rung != dataplane.UDP {
+				checkStreamMarks(t, w.name, capture.Packets(), portOf(w.rung), shipped(t, dscp.ProfileRFC4594))
+			}
+		})
 	}
-	for i, b := range browsers {
-		seesAndHears(t, b, []string{"Ada", "Bob"}[i])
-	}
-	checkStreamMarks(t, "box to client", capture.Packets(), 8801, shipped(t, dscp.ProfileRFC4594))
+	seesAndHears(t, bob, "Bob")
 }

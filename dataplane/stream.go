@@ -139,11 +139,7 @@ func (s *Stream) prepare() {
 
 // OpenStream makes a stream of a connection and begins to read it. With an error the connection is closed.
 func (p *Plane) OpenStream(cfg StreamConfig) (*Stream, error) {
-	remote, local, err := ends(cfg.Conn)
-	if err != nil {
-		cfg.Conn.Close()
-		return nil, fmt.Errorf("open stream: %w", err)
-	}
+	remote, local := ends(cfg.Conn)
 	s := &Stream{plane: p, rung: cfg.Rung, conn: cfg.Conn, socket: tcpBelow(cfg.Conn), source: sourceOf(remote.Addr()), ended: cfg.Ended,
 		done: make(chan struct{})}
 	s.home.Store(-1)
@@ -160,13 +156,11 @@ func (p *Plane) OpenStream(cfg StreamConfig) (*Stream, error) {
 	return s, nil
 }
 
-// ends returns the addresses of a connection.
-func ends(conn net.Conn) (remote, local netip.AddrPort, err error) {
-	if remote, err = netip.ParseAddrPort(conn.RemoteAddr().String()); err != nil {
-		return remote, local, err
-	}
-	local, err = netip.ParseAddrPort(conn.LocalAddr().String())
-	return remote, local, err
+// ends returns the addresses of a connection; one that came through a tunnel may have none.
+func ends(conn net.Conn) (remote, local netip.AddrPort) {
+	remote, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
+	local, _ = netip.ParseAddrPort(conn.LocalAddr().String())
+	return remote, local
 }
 
 // tcpBelow finds the TCP connection under a connection, nil when there is none.
@@ -175,8 +169,10 @@ func tcpBelow(conn net.Conn) *net.TCPConn {
 		switch c := conn.(type) {
 		case *net.TCPConn:
 			return c
-		case interface{ NetConn() net.Conn }:
+		case interface{ NetConn() net.Conn }: // TLS
 			conn = c.NetConn()
+		case interface{ Raw() net.Conn }: // a PROXY protocol header before it
+			conn = c.Raw()
 		default:
 			return nil
 		}

@@ -36,6 +36,7 @@ type channel struct {
 	socket  *websocket.Conn
 	remote  string // address
 	source  string // what guesses are counted by
+	host    string // of this box, as the client reached it
 	out     *outbox
 	meeting *meeting
 	session *session
@@ -63,7 +64,7 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	socket.SetReadLimit(wire.MaxMessage)
-	ch := &channel{c: c, log: c.log.With("source", c.seen(r)), socket: socket, remote: c.seen(r), source: c.sourceOfRequest(r), out: newOutbox(),
+	ch := &channel{c: c, log: c.log.With("source", c.seen(r)), socket: socket, remote: c.seen(r), source: c.sourceOfRequest(r), host: r.Host, out: newOutbox(),
 		messages: rate.NewLimiter(messagesPerSecond, messagesBurst), chats: rate.NewLimiter(chatsPerSecond, chatsBurst),
 		exchanges: rate.NewLimiter(exchangesPerSecond, exchangesBurst)}
 	ctx, cancel := context.WithCancel(c.life)
@@ -183,7 +184,12 @@ func (ch *channel) open(ctx context.Context, resumed bool) error {
 		ch.session.repeatOffer()
 		return nil
 	}
-	return ch.session.offer(ctx, false)
+	return ch.offer(ctx, false)
+}
+
+// offer sends an offer, with the ways that there are for its media.
+func (ch *channel) offer(ctx context.Context, fresh bool) error {
+	return ch.session.offer(ctx, fresh, ch.c.relays(ch.host, ch.session.participant))
 }
 
 // runChannel obeys what the client says until the channel ends.

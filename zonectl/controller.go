@@ -22,6 +22,7 @@ import (
 // Deps are the parts and secrets that a controller is given.
 type Deps struct {
 	Router     Router
+	Relay      Relay // nil: media have no way through the HTTPS port
 	Store      Store
 	SigningKey ed25519.PrivateKey // of the zone: signs join tokens
 	// Pepper is a secret of the zone for passcodes; without one it is derived from the signing key, and then a new signing key means
@@ -39,6 +40,7 @@ type Deps struct {
 type Controller struct {
 	log     *slog.Logger
 	router  Router
+	relay   Relay
 	store   Store
 	key     ed25519.PrivateKey
 	pepper  pepper
@@ -106,7 +108,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, shown: deps.Fingerprint, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, shown: deps.Fingerprint, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		gear: map[string]*session{}, ended: map[string]endedMeeting{}}

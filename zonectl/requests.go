@@ -81,7 +81,7 @@ func negotiate(ctx context.Context, ch *channel, n wire.Negotiate) error {
 	if !ch.exchanges.Allow() {
 		return errRate
 	}
-	return ch.session.offer(ctx, n.Fresh)
+	return ch.offer(ctx, n.Fresh)
 }
 
 func pong(_ context.Context, ch *channel, p wire.Ping) error {

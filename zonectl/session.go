@@ -114,7 +114,7 @@ func (s *session) fail(about string, err error) {
 }
 
 // offer asks the router for a description and sends it.
-func (s *session) offer(ctx context.Context, fresh bool) error {
+func (s *session) offer(ctx context.Context, fresh bool, relays []wire.Relay) error {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, mediaWithin)
@@ -127,7 +127,7 @@ func (s *session) offer(ctx context.Context, fresh bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMedia, err)
 	}
-	data, err := wire.Encode(wire.Offer{Generation: s.generation + 1, Fresh: fresh || s.generation == 0, SDP: sdp})
+	data, err := wire.Encode(wire.Offer{Generation: s.generation + 1, Fresh: fresh || s.generation == 0, SDP: sdp, Relays: relays})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errMedia, err)
 	}

@@ -13,12 +13,6 @@ import (
 	"meetzone/dscp"
 )
 
-// Credentials are what a client shows to get an allocation.
-type Credentials struct {
-	Username string
-	Password string
-}
-
 var (
 	errUsername = errors.New("the user name is not of the relay's form")
 	errExpired  = errors.New("the credentials have expired")
@@ -27,9 +21,9 @@ var (
 const maxUsername = 128
 
 // Mint makes credentials for a session, good until the time. class is the traffic that will be carried; Signalling stands for any.
-func (s *Server) Mint(class dscp.Class, session string, until time.Time) Credentials {
-	user := fmt.Sprintf("%d:%s:%s", until.Unix(), class, session)
-	return Credentials{Username: user, Password: s.password(user)}
+func (s *Server) Mint(class dscp.Class, session string, until time.Time) (username, password string) {
+	username = fmt.Sprintf("%d:%s:%s", until.Unix(), class, session)
+	return username, s.password(username)
 }
 
 // password is the HMAC of a user name. SHA-1 is what every TURN server of this form uses, and nothing here rests on its collisions.

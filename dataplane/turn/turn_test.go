@@ -106,13 +106,20 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+type credentials struct{ user, password string }
+
+func mint(s *Server, class dscp.Class, session string, life time.Duration) credentials {
+	user, password := s.Mint(class, session, time.Now().Add(life))
+	return credentials{user, password}
+}
+
 // client makes pion's TURN client on a connection.
-func client(t testing.TB, conn net.Conn, c Credentials) *turn.Client {
+func client(t testing.TB, conn net.Conn, c credentials) *turn.Client {
 	t.Helper()
 	quiet := logging.NewDefaultLoggerFactory()
 	quiet.DefaultLogLevel = logging.LogLevelDisabled
 	cl, err := turn.NewClient(&turn.ClientConfig{Conn: turn.NewSTUNConn(conn), STUNServerAddr: conn.RemoteAddr().String(),
-		TURNServerAddr: conn.RemoteAddr().String(), Username: c.Username, Password: c.Password, LoggerFactory: quiet})
+		TURNServerAddr: conn.RemoteAddr().String(), Username: c.user, Password: c.password, LoggerFactory: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +135,7 @@ func client(t testing.TB, conn net.Conn, c Credentials) *turn.Client {
 func TestRelay(t *testing.T) {
 	server, media, dial := relay(t, nil)
 	conn := dial()
-	cl := client(t, conn, server.Mint(dscp.Video, "s1", time.Now().Add(time.Minute)))
+	cl := client(t, conn, mint(server, dscp.Video, "s1", time.Minute))
 	relayed, err := cl.Allocate()
 	if err != nil {
 		t.Fatal(err)
@@ -158,12 +165,12 @@ func TestRelay(t *testing.T) {
 // TestRelayRefuses: nobody gets anything without good credentials, nor to any address but the box's media, and nobody gets too much.
 func TestRelayRefuses(t *testing.T) {
 	server, _, dial := relay(t, func(c *Config) { c.PerSession = 2 })
-	good := server.Mint(dscp.Audio, "s1", time.Now().Add(time.Minute))
-	for name, c := range map[string]Credentials{
-		"wrong password": {good.Username, "x"},
-		"expired":        server.Mint(dscp.Audio, "s1", time.Now().Add(-time.Second)),
-		"another user":   {strings.Replace(good.Username, "s1", "s2", 1), good.Password},
-		"no class":       {"99999999999:loud:s1", good.Password},
+	good := mint(server, dscp.Audio, "s1", time.Minute)
+	for name, c := range map[string]credentials{
+		"wrong password": {good.user, "x"},
+		"expired":        mint(server, dscp.Audio, "s1", -time.Second),
+		"another user":   {strings.Replace(good.user, "s1", "s2", 1), good.password},
+		"no class":       {"99999999999:loud:s1", good.password},
 		"nonsense":       {"root", "root"},
 	} {
 		if _, err := client(t, dial(), c).Allocate(); err == nil {

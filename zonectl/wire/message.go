@@ -139,9 +139,10 @@ type (
 
 	// Offer is the SDP of the router, always the offerer. A higher generation replaces a lower one; Fresh asks for a new PeerConnection.
 	Offer struct {
-		Generation int    `json:"generation"`
-		Fresh      bool   `json:"fresh"`
-		SDP        string `json:"sdp"`
+		Generation int     `json:"generation"`
+		Fresh      bool    `json:"fresh"`
+		SDP        string  `json:"sdp"`
+		Relays     []Relay `json:"relays,omitempty"` // for the PeerConnections that answer
 	}
 
 	// Participants is everybody in the meeting, sent whole at the start.

@@ -21,7 +21,9 @@ const (
 	MaxHeight       = 8192 // View.Height
 	MaxPriority     = 1000 // View.Priority
 	MaxSlots        = MaxVideoSlots + 4
-	MaxScore        = 5   // FlowQuality.Score
+	MaxScore        = 5 // FlowQuality.Score
+	MaxRelays       = 8
+	MaxRelayURLs    = 20  // of one relay
 	maxLine         = 400 // addresses, ciphers, sentences
 )
 
@@ -264,7 +266,21 @@ func (m Welcome) validate() error {
 	return c.err()
 }
 
-func (m Offer) validate() error { return Answer{Generation: m.Generation, SDP: m.SDP}.validate() }
+func (m Offer) validate() error {
+	var c checks
+	c.between("relays: entries", len(m.Relays), 0, MaxRelays)
+	for i := range min(len(m.Relays), MaxRelays) {
+		r := &m.Relays[i]
+		c.that(r.Medium == "" || slices.Contains(Media[:], r.Medium), "relay: medium %q is none", r.Medium)
+		c.between("relay: urls", len(r.URLs), 1, MaxRelayURLs)
+		for j := range min(len(r.URLs), MaxRelayURLs) {
+			c.length("relay: url", r.URLs[j], 1, maxLine)
+		}
+		c.length("relay: username", r.Username, 1, maxLine)
+		c.length("relay: credential", r.Credential, 1, maxLine)
+	}
+	return errors.Join(c.err(), Answer{Generation: m.Generation, SDP: m.SDP}.validate())
+}
 
 func (p Participant) check(c *checks) {
 	c.length("participant id", p.ID, 1, MaxID)

@@ -78,3 +78,11 @@ type TransportState struct {
 	Cipher string `json:"cipher,omitempty"` // SRTP protection profile
 	DSCP   int    `json:"dscp"`             // code point of what last arrived from the client; -1 unknown
 }
+
+// Relay is a way to the router's media through the HTTPS port: TURN over TLS.
+type Relay struct {
+	Medium     Medium   `json:"medium,omitempty"` // whose traffic it marks; none: any, for a PeerConnection with all media
+	URLs       []string `json:"urls"`             // of one relay: use the first that the client can
+	Username   string   `json:"username"`
+	Credential string   `json:"credential"`
+}

@@ -38,7 +38,9 @@ var vectors = map[string]Message{
 	"ping": Ping{Sent: 1700000000123}, "leave": Leave{},
 	"welcome": Welcome{Version: 1, Session: "S6QKZ7", Secret: "P3XW2M", Participant: "anna", Role: RoleHost, Router: "box",
 		Meeting: Meeting{Number: "123456789", Title: "Stand-up", Started: 1700000000}},
-	"offer": Offer{Generation: 1, Fresh: true, SDP: "v=0\r\n"},
+	"offer": Offer{Generation: 1, Fresh: true, SDP: "v=0\r\n", Relays: []Relay{
+		{URLs: []string{"turns:meet.example:443?transport=tcp"}, Username: "1767225600:signalling:anna", Credential: "c2VjcmV0"},
+		{Medium: Audio, URLs: []string{"turns:meet.example:443?transport=tcp"}, Username: "1767225600:audio:anna", Credential: "c2VjcmV0"}}},
 	"participants": Participants{State: 7, Participants: []Participant{{ID: "anna", Name: "Anna", Role: RoleHost, Audio: true, Sharing: true},
 		{ID: "ben", Name: "Ben", Role: RoleParticipant, Away: true}}},
 	"joined":          Joined{State: 8, Participant: Participant{ID: "carl", Name: "Carl", Role: RoleViewer}},

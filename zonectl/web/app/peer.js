@@ -71,12 +71,13 @@ export class Peer {
    * @param {Tracks} tracks what is sent at present
    * @param {Map<Medium, string>|undefined} codecs in which codec the box wants a medium
    * @param {PeerEvents} events
+   * @param {RTCIceServer[]} iceServers
    */
-  constructor(tracks, codecs, events) {
+  constructor(tracks, codecs, events, iceServers) {
     this.codecs = new Map(codecs);
     this.#events = events;
     this.#tracks = { ...tracks };
-    this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers: [] });
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers });
     this.#pc.addEventListener('connectionstatechange', () => this.#report());
     this.#pc.addEventListener('iceconnectionstatechange', () => this.#report());
   }

@@ -8,6 +8,7 @@
 /** @typedef {{number: string, title: string, locked: boolean, started?: number}} Meeting */
 /** @typedef {{id: string, name: string, role: Role, audio: boolean, video: boolean, sharing: boolean, away?: boolean}} Participant */
 /** @typedef {{mid: string, medium: Medium, participant?: string, paused?: boolean}} Slot */
+/** @typedef {{medium?: Medium, urls: string[], username: string, credential: string}} Relay */
 /** @typedef {{slot: number, participant?: string, height?: number, priority?: number}} View */
 /** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number}} TransportState */
 /** @typedef {{code: string, text: string, advice?: string, retry?: number}} WireError */
@@ -41,12 +42,13 @@ const participant = object({
 });
 const slot = object({ mid: string, medium, participant: optional(string), paused: optional(boolean) });
 const transport = object({ medium, state: string, rung: optional(string), local: optional(string), remote: optional(string), dscp: number });
+const relay = object({ medium: optional(medium), urls: list(string), username: string, credential: string });
 export const isError = object({ code: string, text: string, advice: optional(string), retry: optional(number) });
 
 /** What each message of the server must have. */
 const SERVER = {
   welcome: object({ version: number, session: string, secret: string, participant: string, role: string, resumed: boolean, meeting }),
-  offer: object({ generation: number, fresh: boolean, sdp: string }),
+  offer: object({ generation: number, fresh: boolean, sdp: string, relays: optional(list(relay)) }),
   participants: object({ state: number, participants: list(participant) }),
   joined: object({ state: number, participant }),
   left: object({ state: number, participant: string }),

@@ -12,6 +12,7 @@ import { Peer } from './peer.js';
 import { Playback } from './playback.js';
 import { cut, MAX_CHAT, MAX_NAME, MAX_VERSION, MEDIA, MIN_VERSION } from './protocol.js';
 import { Recovery } from './recovery.js';
+import { iceServers } from './relays.js';
 import { NO_STAY, notify, REDUCERS } from './state.js';
 import { Meter, reportOf } from './stats.js';
 import { t } from './text.js';
@@ -176,27 +177,27 @@ export class Session {
   }
 
   /** Offers are answered one after the other; one that a newer one has replaced meanwhile is left out. @param {Message} message */
-  #offer({ generation, fresh, sdp }) {
+  #offer({ generation, fresh, sdp, relays }) {
     // The same generation comes again after a resumption when its answer was lost.
     if (generation < this.#generation || generation === this.#answered) return;
     this.#generation = generation;
     this.#offers = this.#offers
-      .then(() => (generation === this.#generation && this.#open ? this.#answer(generation, fresh, sdp) : undefined))
+      .then(() => (generation === this.#generation && this.#open ? this.#answer(generation, fresh, sdp, relays ?? []) : undefined))
       .catch((error) => {
         console.error('offer:', error);
         notify(this.#store, 'error', new Trouble('media').sentences);
       });
   }
 
-  /** @param {number} generation @param {boolean} fresh @param {string} sdp */
-  async #answer(generation, fresh, sdp) {
+  /** @param {number} generation @param {boolean} fresh @param {string} sdp @param {import('./protocol.js').Relay[]} relays */
+  async #answer(generation, fresh, sdp, relays) {
     if (fresh || !this.#peer) {
       const codecs = this.#peer?.codecs;
       this.#peer?.close();
       this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), codecs, {
         slots: (slots) => this.playback.setSlots(slots),
         state: (state) => this.#mediaChanged(state),
-      });
+      }, iceServers(relays));
       this.#meter = new Meter(this.#peer.connection);
     }
     this.#recovery.started();
