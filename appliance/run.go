@@ -315,7 +315,9 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 }
 
 // serveTLS serves what a listener of TCP connections brings as the HTTPS port is served.
-func (d *daemon) serveTLS(l net.Listener) error { return d.zone.Serve(openDoor(l, d.tls.serverTLS(), d.relay.Take)) }
+func (d *daemon) serveTLS(l net.Listener) error {
+	return d.zone.Serve(openDoor(l, d.tls.serverTLS(), d.relay.Take))
+}
 
 // errStartAgain ends a daemon whose supervisor is to start it again, because settings have come back that only a start applies.
 var errStartAgain = errors.New("start again for settings that were taken back")
