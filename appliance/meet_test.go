@@ -286,10 +286,15 @@ func checkUplink(t *testing.T, packets []nstest.Packet) {
 // clientReport is the part of zoneclient's JSON object that the tests look at.
 type clientReport struct {
 	Stages map[string]float64
+	First  float64 `json:"first_media_ms"`
 	Media  map[string]struct {
 		Rung, Cipher, Local  string
 		Sent, Received, Lost int
 		DSCPReceived         int `json:"dscp_received"`
+		Attempts             []struct {
+			Rung, Result, Detail string
+			Taken                bool
+		}
 	}
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,4 +104,68 @@ func TestNetnsChromiumWays(t *testing.T) {
 		})
 	}
 	seesAndHears(t, bob, "Bob")
+}
+
+// TestNetnsClientWays: the same for the native client, which also says what came of each rung.
+func TestNetnsClientWays(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	url := "https://" + lab.Clients[0].Box.String()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	other := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", url, "--meeting", meeting.Number, "--name", "Bob", "--insecure", "--for", "0")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	results := map[string][]string{ // what comes back on UDP, TCP and TLS
+		"open": {"answers", "not tried", "not tried"}, "UDP dropped": {"silent", "answers", "not tried"}, "UDP rejected": {"refused", "answers", "not tried"},
+		"UDP and TCP 8801 dropped": {"silent", "silent", "answers"}, "UDP and TCP 8801 rejected": {"refused", "refused", "answers"},
+		"only 443": {"silent", "silent", "answers"},
+	}
+	want := shipped(t, dscp.ProfileRFC4594)
+	for _, w := range slices.Concat(ways, []way{{"UDP and TCP 8801 rejected", appliancetest.MediaPortRejected, dataplane.TLS}}) {
+		t.Run(w.name, func(t *testing.T) {
+			firewall.Set(t, w.rules, lab.Clients[0])
+			capture := streamPackets(t, lab.Clients[0], portOf(w.rung))
+			report, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "3s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("first media after %.0f ms", report.First)
+			if w.rung != dataplane.UDP {
+				checkStreamMarks(t, w.name+", box to client", capture.Packets(), portOf(w.rung), want)
+				checkSentMarks(t, w.name+", client to box", capture.Packets(), portOf(w.rung), want)
+			}
+			for name, m := range report.Media {
+				if m.Rung != w.rung.String() {
+					t.Errorf("%s travels over %s, want %s", name, m.Rung, w.rung)
+				}
+				if name != "content" && (m.Received < 50 || m.Sent < 50 || m.Lost > m.Received/20) {
+					t.Errorf("%s: sent %d, received %d, lost %d", name, m.Sent, m.Received, m.Lost)
+				}
+				for i, a := range m.Attempts {
+					if a.Result != results[w.name][i] || a.Taken != (a.Rung == w.rung.String()) {
+						t.Errorf("%s, %s: %q, taken %v; want %q", name, a.Rung, a.Result, a.Taken, results[w.name][i])
+					}
+				}
+			}
+		})
+	}
+	t.Run("nothing but HTTPS's first stages", func(t *testing.T) {
+		firewall.Set(t, appliancetest.Nothing, lab.Clients[0])
+		if _, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "1s"); err == nil {
+			t.Error("the client joined through a firewall that lets nothing pass")
+		}
+	})
+}
+
+// checkSentMarks wants a connection with the mark of each medium among those of the client.
+func checkSentMarks(t *testing.T, what string, packets []nstest.Packet, port uint16, want dscp.Marks) {
+	t.Helper()
+	for i := range packets {
+		packets[i].Src, packets[i].Dst = packets[i].Dst, packets[i].Src
+	}
+	checkStreamMarks(t, what, packets, port, want)
 }

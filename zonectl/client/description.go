@@ -242,13 +242,26 @@ func (s section) inherit(session []string) section {
 	return section{lines: lines, mid: s.mid}
 }
 
-// candidates returns the router's UDP addresses that an offer names, each once.
-func candidates(sdp string) []netip.AddrPort {
+// withoutNames takes candidates out of an answer that are no addresses but the names of stream sockets.
+func withoutNames(sdp string) string {
+	var b strings.Builder
+	for line := range strings.Lines(sdp) {
+		fields := strings.Fields(line)
+		if strings.HasPrefix(line, "a=candidate:") && len(fields) > 5 && (fields[5] == strconv.Itoa(tcpName) || fields[5] == strconv.Itoa(tlsName)) {
+			continue
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// candidates returns the router's addresses of a protocol that an offer names, each once.
+func candidates(sdp, protocol string) []netip.AddrPort {
 	var found []netip.AddrPort
 	for line := range strings.Lines(sdp) {
 		rest, is := strings.CutPrefix(line, "a=candidate:")
 		fields := strings.Fields(rest)
-		if !is || len(fields) < 6 || !strings.EqualFold(fields[2], "udp") || len(found) == maxSections {
+		if !is || len(fields) < 6 || !strings.EqualFold(fields[2], protocol) || len(found) == maxSections {
 			continue
 		}
 		address, err := netip.ParseAddr(fields[4])

@@ -52,7 +52,7 @@ func TestSplitOffer(t *testing.T) {
 			t.Error("the session's attributes are gone")
 		}
 		want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.10:8801"), netip.MustParseAddrPort("[2001:db8::10]:8801")}
-		if got := candidates(part.sdp); !slices.Equal(got, want) {
+		if got := candidates(part.sdp, rungUDP); !slices.Equal(got, want) {
 			t.Errorf("candidates %v", got)
 		}
 	}
@@ -166,7 +166,7 @@ func FuzzSplitOffer(f *testing.F) {
 			if err != nil || len(again) != 1 || again[0].medium != part.medium {
 				t.Fatalf("part %q is no offer: %v", part.sdp, err)
 			}
-			candidates(part.sdp)
+			candidates(part.sdp, rungUDP)
 			answers = append(answers, part.sdp)
 		}
 		merged, err := mergeAnswers(sdp, answers)

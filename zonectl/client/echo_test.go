@@ -192,7 +192,7 @@ func (e *echoSession) peer(medium wire.Medium) *echoPeer {
 	}
 	var setting webrtc.SettingEngine
 	setting.SetLite(true)
-	setting.SetICEUDPMux(&loopback{newSockets(e.zone.marks(medium))})
+	setting.SetICEUDPMux(&loopback{newSockets(medium, e.zone.marks(medium))})
 	setting.SetSDPMediaLevelFingerprints(true)
 	pc, err := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting)).
 		NewPeerConnection(webrtc.Configuration{})

@@ -25,6 +25,7 @@ const (
 	disconnectedAfter = 4 * time.Second
 	failedAfter       = 12 * time.Second
 	keepaliveEvery    = 2 * time.Second
+	maxChecks         = 100 // five a second: the lower rungs begin late, and pion gives a pair up after so many
 )
 
 // newAPI makes what a PeerConnection of one medium is made from: exactly the codecs and extensions of the protocol, sockets of its own.
@@ -45,6 +46,7 @@ func newAPI(medium wire.Medium, list []media.Codec, socks *sockets, light bool, 
 	setting.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	setting.SetIncludeLoopbackCandidate(true)
 	setting.DisableActiveTCP(true)
+	setting.SetICEMaxBindingRequests(maxChecks)
 	setting.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveEvery)
 	setting.SetSDPMediaLevelFingerprints(true)
 	// The router is the DTLS server. Left alone, pion would be one too, because its peer is ICE-lite.

@@ -27,6 +27,8 @@ type Error struct {
 	Advice string // one sentence: what to do; may be empty
 	Link   string // of the web client, where no way was found and a browser may have one; may be empty
 	Err    error  // for the log
+	// Attempts is what came of each way that was tried for the media; none where it did not get that far.
+	Attempts []RungAttempt
 }
 
 // Error returns the sentences.
@@ -141,7 +143,7 @@ func isTimeout(err error) bool {
 
 func lateAdvice(stage Stage) string {
 	if stage == StageMedia {
-		return "A firewall may keep UDP 8801 from passing: ask the network's administrator to open it towards the box."
+		return "A firewall may keep UDP 8801, TCP 8801 and TLS 443 from passing: ask the network's administrator to open one of them towards the box."
 	}
 	return "Check the address, and whether a firewall keeps TCP 443 from passing."
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -24,18 +25,67 @@ type web struct {
 	client *http.Client
 	way    way
 	marks  dscp.Marks
+	trust  *tls.Config
 	seen   atomic.Pointer[x509.Certificate] // of the latest answer
 	direct bool                             // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
 }
 
 func newWeb(cfg Config, marks dscp.Marks, by way) *web {
-	return &web{way: by, marks: marks, direct: by.kind == WayDirect, client: &http.Client{Transport: &http.Transport{
+	trust := &tls.Config{RootCAs: cfg.Roots, InsecureSkipVerify: cfg.Insecure, MinVersion: tls.VersionTLS12}
+	return &web{way: by, marks: marks, trust: trust, direct: by.kind == WayDirect, client: &http.Client{Transport: &http.Transport{
 		DialContext:         by.dial,
-		TLSClientConfig:     &tls.Config{RootCAs: cfg.Roots, InsecureSkipVerify: cfg.Insecure, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:     trust.Clone(),
 		TLSHandshakeTimeout: 5 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 		MaxIdleConnsPerHost: 2,
 	}}}
+}
+
+// dial opens a connection to the zone for a medium, the way that everything goes, with the medium's mark.
+func (w *web) dial(ctx context.Context, address string, mark dscp.CodePoint) (net.Conn, error) {
+	if w.direct {
+		return (&net.Dialer{Control: markControl(mark)}).DialContext(ctx, "tcp", address)
+	}
+	conn, err := w.way.dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	remark(conn, mark)
+	return conn, nil
+}
+
+// remark gives a connection another mark; one that cannot be marked carries media all the same.
+func remark(conn net.Conn, mark dscp.CodePoint) {
+	for range 4 {
+		switch c := conn.(type) {
+		case *net.TCPConn:
+			if raw, err := c.SyscallConn(); err == nil {
+				_ = markControl(mark)(networkOf(c), "", raw)
+			}
+			return
+		case *readAhead:
+			conn = c.Conn
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return
+		}
+	}
+}
+
+// networkOf tells the family of a connection.
+func networkOf(c *net.TCPConn) string {
+	if local, ok := c.LocalAddr().(*net.TCPAddr); ok && local.IP.To4() == nil {
+		return "tcp6"
+	}
+	return "tcp4"
+}
+
+// tlsConfig is how the zone's certificate is checked for a host.
+func (w *web) tlsConfig(host string) *tls.Config {
+	cfg := w.trust.Clone()
+	cfg.ServerName = host
+	return cfg
 }
 
 // close gives up the connections that are kept open.

@@ -59,7 +59,7 @@ func newSession(cfg Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificate: %w", err)
 	}
-	s := &Session{cfg: cfg, log: cfg.Logger, marks: cfg.marks(), certificate: *certificate, changes: make(chan peerChange, 16),
+	s := &Session{began: time.Now(), cfg: cfg, log: cfg.Logger, marks: cfg.marks(), certificate: *certificate, changes: make(chan peerChange, 16),
 		commands: make(chan wire.Message, 16), ready: make(chan struct{}), done: make(chan struct{}),
 		slots: make(map[string]*slot), stages: make(map[Stage]time.Duration)}
 	s.web = newWeb(cfg, s.marks, directWay(s.marks))
@@ -257,10 +257,16 @@ func (s *Session) awaitMedia(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		if missing := s.missingMedia(); len(missing) > 0 && !errors.Is(ctx.Err(), context.Canceled) {
 			return "", &Error{Stage: StageMedia, Text: fmt.Sprintf("No way to the router was found for %s.", strings.Join(missing, ", ")),
-				Advice: lateAdvice(StageMedia), Err: ctx.Err()}
+				Advice: lateAdvice(StageMedia), Err: ctx.Err(), Attempts: s.rungAttempts()}
 		}
 		return "", ctx.Err()
 	}
+}
+
+// rungAttempts is what came of each rung so far.
+func (s *Session) rungAttempts() []RungAttempt {
+	stats := s.Stats()
+	return stats.Attempts()
 }
 
 // describeMedia says how each medium travels.

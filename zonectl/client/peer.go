@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +40,8 @@ type peerChange struct {
 
 // newPeer makes a PeerConnection for the medium. It has no transport before it has answered an offer.
 func (s *Session) newPeer(medium wire.Medium) (*peer, error) {
-	p := &peer{medium: medium, sockets: newSockets(s.marks[mediumClass(medium)])}
+	p := &peer{medium: medium, sockets: newSockets(medium, s.marks[mediumClass(medium)])}
+	p.sockets.web, p.sockets.log, p.sockets.rush = s.web, s.log, s.rush
 	both := append(slices.Clone(s.cfg.Decode), slices.DeleteFunc(slices.Clone(s.cfg.Encode), func(c media.Codec) bool { return slices.Contains(s.cfg.Decode, c) })...)
 	api, err := newAPI(medium, both, p.sockets, s.cfg.Light, s.log)
 	if err != nil {
@@ -86,11 +87,11 @@ func (s *Session) limitCodecs(transceiver *webrtc.RTPTransceiver, medium wire.Me
 
 // answer answers an offer: the first, or one that restarts ICE. All candidates are in the answer.
 func (p *peer) answer(ctx context.Context, offer string) (string, error) {
-	remotes := candidates(offer)
+	remotes := candidates(offer, rungUDP)
 	if len(remotes) == 0 {
 		return "", errNoCandidate
 	}
-	p.sockets.aim(remotes)
+	p.sockets.aim(remotes, candidates(offer, rungTCP))
 	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return "", fmt.Errorf("take offer of %s: %w", p.medium, err)
 	}
@@ -107,7 +108,7 @@ func (p *peer) answer(ctx context.Context, offer string) (string, error) {
 	case <-ctx.Done():
 		return "", fmt.Errorf("gather addresses of %s: %w", p.medium, ctx.Err())
 	}
-	return p.pc.LocalDescription().SDP, nil
+	return withoutNames(p.pc.LocalDescription().SDP), nil
 }
 
 // close ends the transport and waits for its readers.
@@ -193,8 +194,10 @@ func (p *peer) travel() travel {
 	if err != nil || pair == nil {
 		return t
 	}
-	t.rung = strings.ToLower(pair.Local.Protocol.String())
 	t.local, t.remote = joinAddress(pair.Local), joinAddress(pair.Remote)
+	if local, err := netip.ParseAddrPort(t.local); err == nil {
+		t.rung, t.local = p.sockets.standing(local)
+	}
 	if stats, ok := transport.GetSelectedCandidatePairStats(); ok {
 		t.roundTrip = time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
 	}

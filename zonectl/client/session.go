@@ -48,6 +48,7 @@ type Session struct {
 	state   uint64    // last state number seen
 	renewed bool      // the server knows nothing of this session's transports: the next offer is a fresh one
 	repair  repair    // of transports that died
+	rush    bool      // a path has died: peers to come try all rungs soon
 	heard   time.Time // when the server last said something
 
 	// mu guards what follows: run writes it, anybody reads it.
@@ -230,6 +231,7 @@ func (s *Session) negotiate(ctx context.Context, current *channel, offer wire.Of
 		if err != nil {
 			return mediaError(err)
 		}
+		p.sockets.through(relayFor(offer.Relays, part.medium))
 		answer, err := p.answer(ctx, part.sdp)
 		if err != nil {
 			return mediaError(err)
@@ -248,6 +250,16 @@ func (s *Session) negotiate(ctx context.Context, current *channel, offer wire.Of
 
 func mediaError(err error) error {
 	return &Error{Stage: StageMedia, Text: "What the router offers cannot be used: " + err.Error() + ".", Advice: "Check that client and zone have matching versions.", Err: err}
+}
+
+// relayFor picks the relay of a medium.
+func relayFor(relays []wire.Relay, medium wire.Medium) wire.Relay {
+	for _, r := range relays {
+		if r.Medium == medium {
+			return r
+		}
+	}
+	return wire.Relay{}
 }
 
 // peerFor returns the medium's PeerConnection, a new one if there is none.

@@ -24,7 +24,7 @@ func (z *echoZone) marks(medium wire.Medium) dscp.CodePoint {
 type loopback struct{ *sockets }
 
 func (l *loopback) GetListenAddresses() []net.Addr {
-	l.aim([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")})
+	l.aim([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9")}, nil)
 	return l.sockets.GetListenAddresses()
 }
 

@@ -2,44 +2,64 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/pion/ice/v4"
 
 	"meetzone/dscp"
+	"meetzone/zonectl/wire"
 )
 
 // sockets is where one medium's UDP sockets come from: pion sees them as a multiplexer, but each belongs to one ICE agent alone. There is one socket
-// per local address, marked with the medium's code point, and none for addresses from which the router cannot be reached.
+// per local address, marked with the medium's code point, and none for addresses from which the router cannot be reached. Beside them stand the
+// stream sockets of the rungs below UDP (ladder.go).
 type sockets struct {
 	mark     dscp.CodePoint
 	received atomic.Int32 // TOS octet of what last arrived, -1 unknown
+	journal  *journal
+	log      *slog.Logger
+	web      *web // nil: UDP alone
+	rush     bool // a path has died: the lower rungs need not wait for long
 
 	// mu guards what follows: gathering asks for addresses and then takes the sockets, one by one.
 	mu      sync.Mutex
-	remotes []netip.AddrPort // of the router
-	opened  map[string]*socket
+	remotes []netip.AddrPort // of the router, UDP
+	tcp     []netip.AddrPort // of the router, ICE-TCP
+	relay   wire.Relay       // without URLs: none
+	opened  map[string]net.PacketConn
+	streams []*streamSocket
 	closed  bool
 }
 
 var _ ice.UDPMux = (*sockets)(nil)
 
-func newSockets(mark dscp.CodePoint) *sockets {
-	s := &sockets{mark: mark, opened: make(map[string]*socket)}
+func newSockets(medium wire.Medium, mark dscp.CodePoint) *sockets {
+	s := &sockets{mark: mark, journal: newJournal(medium), log: slog.New(slog.DiscardHandler), opened: make(map[string]net.PacketConn)}
 	s.received.Store(-1)
 	return s
 }
 
 // aim says which addresses of the router the next sockets must reach.
-func (s *sockets) aim(remotes []netip.AddrPort) {
+func (s *sockets) aim(remotes, tcp []netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remotes = remotes
+	s.remotes, s.tcp = remotes, tcp
+}
+
+// through says which relay the next sockets may use.
+func (s *sockets) through(relay wire.Relay) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relay = relay
 }
 
 // codePoint is that of what last arrived, -1 when nothing did or the system does not tell.
@@ -59,16 +79,73 @@ func (s *sockets) GetListenAddresses() []net.Addr {
 		return nil
 	}
 	var addresses []net.Addr
+	var v4, v6 netip.Addr
 	for _, local := range localAddresses(s.remotes) {
+		if local.Is4() {
+			v4 = local
+		} else {
+			v6 = local
+		}
+		if s.web != nil && !s.web.direct {
+			continue
+		}
 		conn, err := listenMarked(local, s.mark)
 		if err != nil {
 			continue // another address may do; with none at all ICE fails and says so
 		}
-		opened := &socket{UDPConn: conn, received: &s.received, control: make([]byte, controlBytes)}
+		s.journal.begin(rungUDP)
+		opened := &socket{UDPConn: conn, received: &s.received, journal: s.journal, control: make([]byte, controlBytes)}
 		s.opened[conn.LocalAddr().String()] = opened
 		addresses = append(addresses, conn.LocalAddr())
 	}
+	for _, local := range []netip.Addr{v4, v6} {
+		if local.IsValid() && s.web != nil {
+			addresses = append(addresses, s.openStreamsLocked(local)...)
+		}
+	}
 	return addresses
+}
+
+// openStreamsLocked makes the stream sockets of one family.
+func (s *sockets) openStreamsLocked(local netip.Addr) (addresses []net.Addr) {
+	add := func(rung string, name uint16, delay time.Duration, open func(context.Context, netip.AddrPort) (carrier, error)) {
+		one := newStreamSocket(rung, netip.AddrPortFrom(local, name), delay, s.journal, s.log, open)
+		s.streams = append(s.streams, one)
+		s.opened[one.LocalAddr().String()] = one
+		addresses = append(addresses, one.LocalAddr())
+	}
+	wait := [...]time.Duration{tcpDelay, tlsDelay}
+	if s.rush {
+		wait = [...]time.Duration{tcpDelayAfterLoss, tlsDelayAfterLoss}
+	}
+	if s.web.direct && len(s.tcp) > 0 {
+		add(rungTCP, tcpName, wait[0], func(ctx context.Context, to netip.AddrPort) (carrier, error) {
+			conn, err := s.web.dial(ctx, to.String(), s.mark)
+			if err != nil {
+				return nil, err
+			}
+			return &framedConn{conn, to}, nil
+		})
+	}
+	if relay := s.relay; len(relay.URLs) > 0 {
+		if !s.web.direct {
+			wait[1] = 0
+		}
+		add(rungTLS, tlsName, wait[1], func(ctx context.Context, _ netip.AddrPort) (carrier, error) { return openRelay(ctx, s.web, relay, s) })
+	}
+	return addresses
+}
+
+// standing tells the rung of a local address as pion knows it, and the real address.
+func (s *sockets) standing(local netip.AddrPort) (rung, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.streams {
+		if one.local == local {
+			return one.rung, one.address()
+		}
+	}
+	return rungUDP, local.String()
 }
 
 // GetConn gives one of the sockets away; whoever has it closes it.
@@ -95,6 +172,13 @@ func (s *sockets) Close() error {
 		opened.Close()
 		delete(s.opened, key)
 	}
+	streams := s.streams
+	s.mu.Unlock()
+	for _, one := range streams {
+		one.Close()
+		one.running.Wait()
+	}
+	s.mu.Lock()
 	return nil
 }
 
@@ -102,6 +186,8 @@ func (s *sockets) Close() error {
 type socket struct {
 	*net.UDPConn
 	received *atomic.Int32
+	journal  *journal
+	heard    bool // something has come
 	control  []byte
 }
 
@@ -110,7 +196,16 @@ var _ ice.AddrPortReaderWriter = (*socket)(nil)
 // ReadFromAddrPort reads a datagram.
 func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control)
+	for err != nil && refusal(err) { // an ICMP message for an earlier datagram; the path may still come to life
+		s.journal.failed(rungUDP, resultOf(err), err)
+		drainErrors(s.UDPConn)
+		n, controls, _, from, err = s.ReadMsgUDPAddrPort(b, s.control)
+	}
 	if err == nil {
+		if !s.heard {
+			s.heard = true
+			s.journal.answered(rungUDP)
+		}
 		if tos, ok := receivedTOS(s.control[:controls]); ok {
 			s.received.Store(int32(tos))
 		}
@@ -120,7 +215,18 @@ func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 
 // WriteToAddrPort sends a datagram.
 func (s *socket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	return s.WriteToUDPAddrPort(b, to)
+	n, err := s.WriteToUDPAddrPort(b, to)
+	if err != nil && refusal(err) { // of an earlier datagram; this one was not sent
+		s.journal.failed(rungUDP, resultOf(err), err)
+		drainErrors(s.UDPConn)
+		n, err = s.WriteToUDPAddrPort(b, to)
+	}
+	return n, err
+}
+
+// refusal tells whether an error says that the network refuses datagrams.
+func refusal(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EPERM)
 }
 
 // ReadFrom reads a datagram.

@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"strings"
 	"syscall"
 
@@ -40,6 +41,12 @@ func markSocket(fd int, network string, mark dscp.CodePoint) error {
 	if err := unix.SetsockoptInt(fd, level, recv, 1); err != nil {
 		return fmt.Errorf("ask for received marks: %w", err)
 	}
+	// So that a firewall that says no is heard (ip(7)); without it that is a silence like any other.
+	if level == unix.IPPROTO_IPV6 {
+		_ = unix.SetsockoptInt(fd, level, unix.IPV6_RECVERR, 1)
+	} else {
+		_ = unix.SetsockoptInt(fd, level, unix.IP_RECVERR, 1)
+	}
 	return nil
 }
 
@@ -61,4 +68,20 @@ func receivedTOS(controls []byte) (uint8, bool) {
 		controls = rest
 	}
 	return 0, false
+}
+
+// drainErrors empties the queue of ICMP errors, which would take up the receive buffer.
+func drainErrors(conn *net.UDPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // closed
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var b, control [256]byte
+		for range 64 {
+			if _, _, _, _, err := unix.Recvmsg(int(fd), b[:], control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT); err != nil {
+				return
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"meetzone/dscp"
+	"meetzone/zonectl/wire"
 )
 
 // TestSocketMarks sends from one marked socket to another and reads the mark that arrives, over both families.
@@ -16,7 +17,7 @@ func TestSocketMarks(t *testing.T) {
 			t.Logf("no %s here: %v", host, locals)
 			continue
 		}
-		from, to := newSockets(dscp.EF), newSockets(0)
+		from, to := newSockets(wire.Audio, dscp.EF), newSockets(wire.Audio, 0)
 		a, b := take(t, from, remote), take(t, to, remote)
 		if to.codePoint() != -1 {
 			t.Errorf("%s: code point %d before anything came", host, to.codePoint())
@@ -39,7 +40,7 @@ func TestSocketMarks(t *testing.T) {
 
 func take(t *testing.T, s *sockets, remote netip.AddrPort) *socket {
 	t.Helper()
-	s.aim([]netip.AddrPort{remote})
+	s.aim([]netip.AddrPort{remote}, nil)
 	addresses := s.GetListenAddresses()
 	if len(addresses) != 1 {
 		t.Fatalf("addresses %v", addresses)

@@ -10,6 +10,7 @@ import (
 
 // Stats is what a session has seen so far.
 type Stats struct {
+	Began  time.Time // when joining began
 	Stages map[Stage]time.Duration
 	Way    string    // of all TCP connections: direct, proxy HOST or tunnel HOST
 	Tried  []Attempt // in the order in which they ended
@@ -35,6 +36,8 @@ type MediumStats struct {
 	Jitter    time.Duration
 	RoundTrip time.Duration
 	DSCP      int // code point of what last arrived, -1 unknown
+	// Attempts is what came of each rung, best first, of the transport in use or the one that is being made.
+	Attempts []RungAttempt
 }
 
 // SlotStats tells what arrived in one slot.
@@ -48,10 +51,28 @@ type SlotStats struct {
 	Last     time.Time
 }
 
+// Attempts lists what came of each rung for each medium.
+func (s *Stats) Attempts() (list []RungAttempt) {
+	for _, m := range s.Media {
+		list = append(list, m.Attempts...)
+	}
+	return list
+}
+
+// FirstMedia is when the first packet came in any slot, zero when nothing came.
+func (s *Stats) FirstMedia() (first time.Time) {
+	for _, slot := range s.Slots {
+		if !slot.First.IsZero() && (first.IsZero() || slot.First.Before(first)) {
+			first = slot.First
+		}
+	}
+	return first
+}
+
 // Stats asks for everything at once.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
-	all := Stats{Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip, Way: s.web.way.String(), Tried: slices.Clone(s.attempts)}
+	all := Stats{Began: s.began, Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip, Way: s.web.way.String(), Tried: slices.Clone(s.attempts)}
 	for stage, took := range s.stages {
 		all.Stages[stage] = took
 	}
@@ -94,7 +115,10 @@ func (s *Session) mediumStats(medium wire.Medium, p *peer, transports []wire.Tra
 	if p != nil {
 		t := p.travel()
 		m.Rung, m.Local, m.Remote, m.RoundTrip = t.rung, t.local, t.remote, t.roundTrip
-		m.DSCP = p.sockets.codePoint()
+		m.Attempts = p.sockets.journal.attempts(t.rung)
+		if t.rung == rungUDP {
+			m.DSCP = p.sockets.codePoint()
+		}
 	}
 	for _, transport := range transports {
 		if transport.Medium == medium {

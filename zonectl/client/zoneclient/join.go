@@ -24,6 +24,7 @@ type joinOptions struct {
 	content string
 	record  string
 	every   time.Duration // between two switches of pictures, 0 for none
+	explain bool
 }
 
 func newJoinCommand() *cobra.Command {
@@ -42,6 +43,7 @@ func newJoinCommand() *cobra.Command {
 	flags.StringVar(&o.hostKey, "host-key", "", "key that makes this a host")
 	flags.StringVar(&o.content, "content", none, "what to share: a `FILE.ivf` of VP8, or several as with --video, or none")
 	flags.DurationVar(&o.every, "switch-every", 0, "ask for other people's pictures, at random, as often as this")
+	flags.BoolVar(&o.explain, "explain", false, "tell what came of each way that was tried for each medium")
 	flags.StringVar(&o.record, "record", "", "write what arrives to this `DIR`ectory")
 	return command
 }
@@ -82,12 +84,19 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 		err = errors.Join(err, recorder.close())
 	}
 	if err != nil {
+		var told *client.Error
+		if o.explain && errors.As(err, &told) {
+			printAttempts(out, told.Attempts)
+		}
 		return err
 	}
 	if o.asJSON {
 		return json.NewEncoder(out).Encode(newReport(stats))
 	}
 	printStats(out, stats)
+	if o.explain {
+		printAttempts(out, stats.Attempts())
+	}
 	return nil
 }
 

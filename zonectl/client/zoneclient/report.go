@@ -13,7 +13,8 @@ import (
 
 // report is what join prints with --json.
 type report struct {
-	Stages map[string]float64           `json:"stages"` // milliseconds
+	Stages map[string]float64           `json:"stages"`                   // milliseconds
+	First  float64                      `json:"first_media_ms,omitempty"` // from beginning to join to the first packet; 0: nothing came
 	Zone   string                       `json:"zone"`
 	Router string                       `json:"router"`
 	Slots  []slotReport                 `json:"slots"`
@@ -41,11 +42,44 @@ type mediumReport struct {
 	JitterMS     float64 `json:"jitter_ms"`
 	RTTMS        float64 `json:"rtt_ms"`
 	DSCPReceived int     `json:"dscp_received"` // -1 unknown
+
+	Attempts []attemptReport `json:"attempts,omitempty"` // what came of each rung, best first
 }
+
+type attemptReport struct {
+	Rung   string  `json:"rung"`
+	Result string  `json:"result"`
+	TookMS float64 `json:"took_ms"`
+	Detail string  `json:"detail,omitempty"`
+	Taken  bool    `json:"taken,omitempty"`
+}
+
+func attemptsOf(list []client.RungAttempt) (reports []attemptReport) {
+	for _, a := range list {
+		reports = append(reports, attemptReport{Rung: a.Rung, Result: string(a.Result), TookMS: hundredths(a.Took), Detail: a.Detail, Taken: a.Taken})
+	}
+	return reports
+}
+
+// printAttempts explains to a person why each medium travels as it does.
+func printAttempts(out io.Writer, attempts []client.RungAttempt) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nmedium\trung\twhat came back")
+	for _, a := range attempts {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", a.Medium, rungNames[a.Rung], a)
+	}
+	table.Flush()
+}
+
+// rungNames say what a rung is.
+var rungNames = map[string]string{"udp": "UDP 8801", "tcp": "TCP 8801", "tls": "TLS 443"}
 
 func newReport(stats client.Stats) report {
 	r := report{Stages: make(map[string]float64), Zone: stats.Zone, Router: stats.Router, Slots: []slotReport{},
 		Media: make(map[wire.Medium]mediumReport)}
+	if first := stats.FirstMedia(); !first.IsZero() {
+		r.First = hundredths(first.Sub(stats.Began))
+	}
 	for stage, took := range stats.Stages {
 		r.Stages[string(stage)] = hundredths(took)
 	}
@@ -55,7 +89,8 @@ func newReport(stats client.Stats) report {
 	}
 	for _, m := range stats.Media {
 		r.Media[m.Medium] = mediumReport{Rung: m.Rung, Local: m.Local, Remote: m.Remote, Cipher: m.Cipher, Sent: m.Sent, Received: m.Received,
-			Lost: m.Lost, JitterMS: hundredths(m.Jitter), RTTMS: hundredths(m.RoundTrip), DSCPReceived: m.DSCP}
+			Lost: m.Lost, JitterMS: hundredths(m.Jitter), RTTMS: hundredths(m.RoundTrip), DSCPReceived: m.DSCP,
+			Attempts: attemptsOf(m.Attempts)}
 	}
 	return r
 }
