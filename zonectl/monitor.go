@@ -156,8 +156,11 @@ func figuresOf(medium mmr.Medium, direction quality.Direction, before, after *le
 	took := after.at.Sub(before.at)
 	if direction == quality.Up {
 		f := quality.Between(countersOf(was.Up), countersOf(is.Up), took)
-		if medium == mmr.Audio {
+		switch medium {
+		case mmr.Audio:
 			f.Frames, f.Frozen = quality.Unknown, quality.Unknown
+		case mmr.Content: // a screen on which nothing moves is not frozen
+			f.Frozen, f.Freezes = quality.Unknown, 0
 		}
 		if report != nil && report.Sent != nil {
 			f.Pixels = report.Sent.Pixels
@@ -226,7 +229,12 @@ func (r *reports) refine(f *quality.Figures, report *wire.MediumReport) {
 		f.Concealed = *report.Concealed
 	}
 	if p := report.Picture; p != nil {
-		f.Frames, f.Frozen, f.Pixels = p.FPS, p.Frozen, p.Pixels
+		f.Frames, f.Pixels = p.FPS, p.Pixels
+		if report.Medium == wire.Content {
+			f.Freezes = 0
+		} else {
+			f.Frozen = p.Frozen
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func TestScoreExamples(t *testing.T) {
 		{"the same at 300 kbit/s", wire.Video, with(picture(), func(f *Figures) { f.Rate = 3e5 }), 3.87},
 		{"the same at 7.5 frames per second", wire.Video, with(picture(), func(f *Figures) { f.Frames, f.Pixels = 7.5, 1280*720*7.5 }), 4.34},
 		{"the same frozen for 5 % of the time", wire.Video, with(picture(), func(f *Figures) { f.Frozen = 0.05 }), 3.30},
-		{"a shared screen frozen for 5 % of the time", wire.Content, with(picture(), func(f *Figures) { f.Frozen, f.Frames = 0.05, 1 }), 3.43},
+		{"a shared screen at 1 % loss", wire.Content, with(picture(), func(f *Figures) { f.Frozen, f.Loss, f.Frames = Unknown, 0.01, 1 }), 3.43},
 		{"a picture at 2 % loss of which freezes are not known", wire.Video,
 			with(picture(), func(f *Figures) { f.Frozen, f.Loss, f.Pixels = Unknown, 0.02, 0 }), 2.47},
 	} {

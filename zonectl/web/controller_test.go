@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"iter"
 	"net/http/httptest"
 	"testing"
@@ -81,6 +82,7 @@ func TestBrowserWithController(t *testing.T) {
 		p.wait(othersPlaying + " === 1")
 		p.wait("[...document.querySelectorAll('audio')].some((a) => !a.paused && a.currentTime > 0)")
 	}
+	lookAtQuality(t, controller, ada, bob)
 	bob.press("p", "KeyP")
 	bob.button("Become host")
 	bob.enter("guess")
@@ -102,4 +104,48 @@ func TestBrowserWithController(t *testing.T) {
 	ada.button("End meeting")
 	bob.sees("The meeting has ended.")
 	ada.sees("The meeting has ended.")
+}
+
+// lookAtQuality reads scores and graphs in the panel, and finds the same at the controller: good ones, since nothing is in the way.
+func lookAtQuality(t *testing.T, controller *zonectl.Controller, ada, bob *person) {
+	t.Helper()
+	graph := func(medium int, label string) string {
+		return fmt.Sprintf("[...document.querySelectorAll('.medium')[%d].querySelectorAll('.graph')].find((g) => g.innerText.includes('%s'))", medium, label)
+	}
+	bob.press("i", "KeyI")
+	for medium := range 2 {
+		bob.wait("/↑ [345](\\.\\d)?\\s+↓ [345]/.test(" + graph(medium, "Quality") + ".innerText)")
+		bob.wait("/now [345].*lowest.*now [345]/.test(" + graph(medium, "Quality") + ".querySelector('svg').getAttribute('aria-label'))")
+	}
+	bob.wait("/↑ [1-9]\\d*\\s+↓ [1-9]/.test(" + graph(1, "Pictures") + ".innerText)")
+	bob.wait(graph(1, "Bit rate") + ".querySelector('path.down').getAttribute('d').split('L').length > 5")
+	bob.accessible("quality-light")
+	ada.press("i", "KeyI")
+	ada.wait("/↑ [345]/.test(" + graph(0, "Quality") + ".innerText)")
+	ada.accessible("quality-dark")
+	ada.look(360, 740, "dark")
+	ada.accessible("quality-360")
+	if eval[bool](ada, "document.querySelector('.panel-scroll').scrollWidth > document.querySelector('.panel-scroll').clientWidth") {
+		t.Error("the panel is wider than 360 pixels")
+	}
+	ada.look(1100, 700, "dark")
+	ada.keys("\x1b")
+	bob.keys("\x1b")
+
+	number := eval[string](bob, "location.pathname.split('/').at(-1)")
+	info, err := controller.Meeting(t.Context(), number)
+	must(t, err)
+	for _, p := range info.Participants {
+		if len(p.Quality) < 2 || p.Quality[0].Up == nil || p.Quality[0].Down == nil || p.Quality[1].Up == nil || p.Quality[1].Down == nil {
+			t.Fatalf("%s: the controller knows %+v", p.Name, p.Quality)
+		}
+		sound, sent, shown := p.Quality[0].Down, p.Quality[1].Up, p.Quality[1].Down
+		if sound.Concealed == nil || shown.FPS == nil || *shown.FPS < 1 || shown.Frozen == nil || sent.FPS == nil || *sent.FPS < 1 || shown.Bitrate == 0 {
+			t.Errorf("%s: sound %+v, picture sent %+v, shown %+v", p.Name, sound, sent, shown)
+		}
+	}
+	eventually(t, func() bool {
+		kept := controller.History(number, 1000, 100_000)
+		return len(kept) == 1 && len(kept[0].People) == 2 && len(kept[0].People[0].Flows) >= 4
+	})
 }

@@ -57,8 +57,8 @@ func lookAtConnection(t *testing.T, bob *person) {
 	bob.button("Connection")
 	bob.wait("[...document.querySelectorAll('.badge')].map((b) => b.textContent).join() === 'UDP,UDP,UDP'")
 	bob.sees("AEAD_AES_128_GCM")
-	bob.wait("/↑ [1-9].*↓ [1-9]/.test(document.querySelector('.medium .facts').innerText)")
-	if n := eval[int](bob, "new Set([...document.querySelectorAll('.medium .facts')].map((f) => f.querySelectorAll('dd')[1].textContent)).size"); n != 3 {
+	bob.wait("/↑ [1-9].*\\s+↓ [1-9]/.test(document.querySelector('.medium .graphs').innerText)")
+	if n := eval[int](bob, "new Set([...document.querySelectorAll('.medium .facts:last-child')].map((f) => f.querySelectorAll('dd')[1].textContent)).size"); n != 3 {
 		t.Errorf("%d different addresses of this device, want one for each medium", n)
 	}
 	bob.wait("Math.abs(parseInt([...document.querySelectorAll('.facts dt')].find((d) => d.textContent === 'Lip sync').nextSibling.textContent)) < 80")

@@ -11,6 +11,8 @@
 /** @typedef {{medium?: Medium, urls: string[], username: string, credential: string}} Relay */
 /** @typedef {{slot: number, participant?: string, height?: number, priority?: number}} View */
 /** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number}} TransportState */
+/** @typedef {{score: number, loss?: number, jitter_ms: number, rtt_ms: number, bitrate: number, fps?: number, freezes?: number, frozen?: number, concealed?: number}} FlowQuality */
+/** @typedef {{medium: Medium, up?: FlowQuality, down?: FlowQuality}} MediumQuality */
 /** @typedef {{code: string, text: string, advice?: string, retry?: number}} WireError */
 /** @typedef {{type: string} & Record<string, any>} Message */
 
@@ -43,6 +45,8 @@ const participant = object({
 const slot = object({ mid: string, medium, participant: optional(string), paused: optional(boolean) });
 const transport = object({ medium, state: string, rung: optional(string), local: optional(string), remote: optional(string), dscp: number });
 const relay = object({ medium: optional(medium), urls: list(string), username: string, credential: string });
+const flow = object({ score: number, loss: optional(number), jitter_ms: number, rtt_ms: number, bitrate: number, frozen: optional(number), concealed: optional(number) });
+const judged = object({ medium, up: optional(flow), down: optional(flow) });
 export const isError = object({ code: string, text: string, advice: optional(string), retry: optional(number) });
 
 /** What each message of the server must have. */
@@ -56,6 +60,7 @@ const SERVER = {
   slots: object({ slots: list(slot) }),
   'send-codecs': object({ media: list(object({ medium, codec: string })) }),
   speaker: object({ participant: string }),
+  quality: object({ media: list(judged) }),
   transports: object({ transports: list(transport) }),
   chat: object({ state: number, participant: string, name: string, text: string, sent: number }),
   muted: object({ medium, muted: boolean, by: string }),

@@ -5,6 +5,7 @@
 
 import { Control } from './control.js';
 import { Trouble } from './errors.js';
+import { moving } from './figures.js';
 import { slotsFor } from './layout.js';
 import { pairs, skews } from './lipsync.js';
 import { chooseController, lookUp, routeTo } from './lookup.js';
@@ -13,8 +14,8 @@ import { Playback } from './playback.js';
 import { cut, MAX_CHAT, MAX_NAME, MAX_VERSION, MEDIA, MIN_VERSION } from './protocol.js';
 import { Recovery } from './recovery.js';
 import { iceServers } from './relays.js';
-import { NO_STAY, notify, REDUCERS } from './state.js';
-import { Meter, reportOf } from './stats.js';
+import { NO_STAY, notify, REDUCERS, trailed } from './state.js';
+import { Meter } from './stats.js';
 import { t } from './text.js';
 
 /** @typedef {import('./protocol.js').Medium} Medium */
@@ -369,10 +370,12 @@ export class Session {
 
   async #sample() {
     if (!this.#meter || !this.#peer) return;
-    const { stats, raw } = await this.#meter.sample();
+    const meter = this.#meter;
+    const { stats, raw } = await meter.sample(moving(this.#store.state.slots));
     if (!this.#open) return;
-    this.#store.update({ stats, skews: skews(raw, pairs(this.#store.state.slots)) });
-    if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: stats.map(reportOf) });
+    const { slots } = this.#store.state;
+    this.#store.update({ stats, skews: skews(raw, pairs(slots)), trail: trailed(this.#store.state, stats) });
+    if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: meter.report(stats) });
   }
 
   /** @param {Trouble|null} trouble */

@@ -10,6 +10,8 @@ import { pref } from './prefs.js';
 /** @typedef {{id: string, mine: boolean, name: string, text: string, sent: number}} ChatLine */
 /** @typedef {{id: number, kind: 'info'|'error', text: string, topic: string, action: {label: string, run: () => void}|null}} Notice */
 /** @typedef {''|'people'|'chat'|'connection'} Panel */
+/** @typedef {import('./protocol.js').MediumQuality} MediumQuality */
+/** @typedef {{stats: import('./stats.js').MediumStats[], quality: MediumQuality[]}} Moment */
 
 /**
  * @typedef {object} State
@@ -29,6 +31,8 @@ import { pref } from './prefs.js';
  * @property {Map<string, number>} spoke when each participant spoke last
  * @property {TransportState[]} transports as the router sees them
  * @property {import('./stats.js').MediumStats[]} stats as this browser sees them
+ * @property {MediumQuality[]} quality of the own media, as the box judges them
+ * @property {Moment[]} trail the last two minutes of both, oldest first
  * @property {number[]} skews how far picture is ahead of sound, by person, milliseconds
  * @property {ChatLine[]} chat
  * @property {number} unread
@@ -55,6 +59,8 @@ export const NO_STAY = Object.freeze({
   spoke: new Map(),
   transports: [],
   stats: [],
+  quality: [],
+  trail: [],
   skews: [],
   chat: [],
   unread: 0,
@@ -83,6 +89,13 @@ export function initialState() {
 }
 
 const MAX_CHAT_LINES = 500;
+/** Samples of the last two minutes. */
+export const MAX_TRAIL = 60;
+
+/** The trail with one moment more. @param {State} state @param {import('./stats.js').MediumStats[]} stats @returns {Moment[]} */
+export function trailed({ trail, quality }, stats) {
+  return [...trail, { stats, quality }].slice(-MAX_TRAIL);
+}
 
 /**
  * What a message of the server changes in the state. Messages that ask for an act (offer, muted, bye …) are session.js's.
@@ -106,6 +119,7 @@ export const REDUCERS = {
     speaker: participant,
     spoke: participant ? new Map(spoke).set(participant, Date.now()) : spoke,
   }),
+  quality: (_, { media }) => ({ quality: media ?? [] }),
   transports: (_, { transports }) => ({ transports: transports ?? [] }),
   chat: ({ chat, me, panel, unread }, { participant, name, text, sent }) => ({
     chat: [...chat, { id: participant, mine: participant === me, name, text, sent }].slice(-MAX_CHAT_LINES),

@@ -1,5 +1,6 @@
-/** What the browser measures, by medium. One Meter belongs to one RTCPeerConnection; rates are between two calls of sample. */
+/** What the browser measures, by medium. One Meter belongs to one RTCPeerConnection; rates are between two calls of sample, or of report. */
 
+import { between, sum, totalsOf } from './figures.js';
 import { MEDIA } from './protocol.js';
 import { mediumOf } from './peer.js';
 
@@ -16,34 +17,49 @@ import { mediumOf } from './peer.js';
  * @property {number} received packets
  * @property {number} lost packets
  * @property {number} sent packets
- * @property {number|null} lossDown percent, lately
  * @property {number|null} lossUp percent, as the box reports it
- * @property {number|null} jitter milliseconds
+ * @property {number|null} jitter milliseconds, of what arrives
+ * @property {number|null} jitterUp milliseconds, as the box reports it
  * @property {number|null} roundTrip milliseconds
- * @property {number} up bit/s
- * @property {number} down bit/s
+ * @property {import('./figures.js').Lately} lately since the sample before
  * @property {string} picture what is sent, such as "1280×720 · 30/s"
  */
 
-/** @typedef {{at: number, bytesUp: number, bytesDown: number, received: number, lost: number}} Mark */
+/** @typedef {import('./figures.js').Totals} Totals */
 
 export class Meter {
   #pc;
-  /** @type {Map<Medium, Mark>} */
+  /** At the sample before. @type {Map<Medium, Totals>} */
   #marks = new Map();
+  /** At the report before. @type {Map<Medium, Totals>} */
+  #reported = new Map();
 
   /** @param {RTCPeerConnection} pc */
   constructor(pc) {
     this.#pc = pc;
   }
 
-  /** @returns {Promise<{stats: MediumStats[], raw: any[]}>} by medium, and all that the browser says */
-  async sample() {
+  /**
+   * @param {Set<string>} expected mids of slots in which a picture should move
+   * @returns {Promise<{stats: MediumStats[], raw: any[]}>} by medium, and all that the browser says
+   */
+  async sample(expected) {
     /** @type {any[]} */
     const all = [...(await this.#pc.getStats()).values()];
     const byId = new Map(all.map((one) => [one.id, one]));
     const fragments = fragmentsOf(this.#pc.localDescription?.sdp ?? '');
-    return { stats: MEDIA.map((medium) => this.#medium(medium, all, byId, fragments)), raw: all };
+    return { stats: MEDIA.map((medium) => this.#medium(medium, all, byId, fragments, expected)), raw: all };
+  }
+
+  /** What the server is told: the latest sample, with what is between it and the report before. @param {MediumStats[]} stats */
+  report(stats) {
+    return stats.map(({ medium, received, lost, jitter, roundTrip }) => {
+      const total = /** @type {Totals} */ (this.#marks.get(medium));
+      const before = this.#reported.get(medium);
+      this.#reported.set(medium, total);
+      const told = { medium, received, lost, jitter_ms: jitter ?? 0, rtt_ms: roundTrip ?? 0, dscp: -1 };
+      return before ? { ...told, ...since(between(before, total), total) } : told;
+    });
   }
 
   /**
@@ -51,28 +67,19 @@ export class Meter {
    * @param {any[]} all
    * @param {Map<string, any>} byId
    * @param {Map<Medium, string>} fragments
+   * @param {Set<string>} expected
    * @returns {MediumStats}
    */
-  #medium(medium, all, byId, fragments) {
+  #medium(medium, all, byId, fragments, expected) {
     const inbound = all.filter((one) => one.type === 'inbound-rtp' && mediumOf(one.mid ?? '') === medium && one.mid);
     const outbound = all.filter((one) => one.type === 'outbound-rtp' && mediumOf(one.mid ?? '') === medium && one.mid);
     const reports = outbound.map((one) => byId.get(one.remoteId)).filter(Boolean);
     const transport = transportOf(medium, all, byId, [...inbound, ...outbound], fragments);
     const pair = byId.get(transport?.selectedCandidatePairId) ?? {};
     const local = byId.get(pair.localCandidateId);
-    const total = {
-      at: performance.now(),
-      bytesUp: sum(outbound, 'bytesSent') + sum(outbound, 'headerBytesSent'),
-      bytesDown: sum(inbound, 'bytesReceived') + sum(inbound, 'headerBytesReceived'),
-      received: sum(inbound, 'packetsReceived'),
-      lost: Math.max(0, sum(inbound, 'packetsLost')),
-    };
+    const total = totalsOf(inbound, outbound, expected, performance.now());
     const before = this.#marks.get(medium) ?? total;
     this.#marks.set(medium, total);
-    const seconds = (total.at - before.at) / 1000;
-    const rate = (/** @type {'bytesUp'|'bytesDown'} */ key) => (seconds > 0 ? Math.max(0, ((total[key] - before[key]) * 8) / seconds) : 0);
-    const arrived = total.received - before.received;
-    const missed = Math.max(0, total.lost - before.lost);
     const active = inbound.filter((one) => one.packetsReceived > 0);
     const roundTrip = pair.currentRoundTripTime ?? reports[0]?.roundTripTime;
     return {
@@ -85,23 +92,14 @@ export class Meter {
       received: total.received,
       lost: total.lost,
       sent: sum(outbound, 'packetsSent'),
-      lossDown: arrived + missed > 0 ? (100 * missed) / (arrived + missed) : null,
       lossUp: reports.length > 0 ? 100 * Math.max(...reports.map((one) => one.fractionLost ?? 0)) : null,
+      jitterUp: reports.length > 0 ? 1000 * Math.max(...reports.map((one) => one.jitter ?? 0)) : null,
       jitter: active.length > 0 ? 1000 * Math.max(...active.map((one) => one.jitter ?? 0)) : null,
       roundTrip: roundTrip === undefined ? null : 1000 * roundTrip,
-      up: rate('bytesUp'),
-      down: rate('bytesDown'),
+      lately: between(before, total),
       picture: pictureOf(outbound),
     };
   }
-}
-
-/**
- * What the server is told of a medium.
- * @param {MediumStats} stats
- */
-export function reportOf({ medium, received, lost, jitter, roundTrip }) {
-  return { medium, received, lost, jitter_ms: jitter ?? 0, rtt_ms: roundTrip ?? 0, dscp: -1 };
 }
 
 /**
@@ -153,7 +151,16 @@ function pictureOf(outbound) {
   return largest ? `${largest.frameWidth}×${largest.frameHeight} · ${Math.round(largest.framesPerSecond ?? 0)}/s` : '';
 }
 
-/** @param {any[]} list @param {string} key */
-function sum(list, key) {
-  return list.reduce((total, one) => total + (one[key] ?? 0), 0);
+/**
+ * The members of a report that are of the time since the one before; what cannot be told is left out.
+ * @param {import('./figures.js').Lately} lately
+ * @param {Totals} total
+ */
+function since({ down, concealed, fps, pixels, frozen, sentFps, sentPixels }, { freezes }) {
+  return {
+    bitrate: down || undefined,
+    concealed: concealed === null ? undefined : concealed / 100,
+    picture: fps === null ? undefined : { fps, pixels, freezes, frozen: (frozen ?? 0) / 100 },
+    sent: sentFps === null ? undefined : { fps: sentFps, pixels: sentPixels },
+  };
 }

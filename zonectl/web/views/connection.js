@@ -1,66 +1,134 @@
-/** The connection panel: how each medium travels, as the browser and as the router see it. */
+/** The connection panel: how each medium travels and how good it is, as the browser and the box see it. */
 
-import { h } from '../app/dom.js';
+import { h, setText } from '../app/dom.js';
 import { MEDIA } from '../app/protocol.js';
+import { MAX_TRAIL } from '../app/state.js';
 import { language, t } from '../app/text.js';
+import { Graph } from './graph.js';
+
+/** @typedef {import('../app/protocol.js').Medium} Medium */
+/** @typedef {import('../app/stats.js').MediumStats} MediumStats */
+/** @typedef {import('../app/state.js').Moment} Moment */
+/** @typedef {import('../app/protocol.js').FlowQuality} FlowQuality */
+/** @typedef {(stats: MediumStats|undefined, flow: FlowQuality|undefined) => number|null|undefined} Value */
 
 /** @param {import('../app/main.js').App} app */
 export function connectionView({ store }) {
-  const parts = h('div.panel-scroll', { tabindex: '0', role: 'group', 'aria-label': t('connection.title') });
-  const unwatch = store.watch(['stats', 'transports', 'media', 'online', 'skews'], ({ stats, transports, media, online, skews }) => {
-    const summary = h(
-      'dl.facts',
-      {},
-      ...fact('connection.control', t(online ? 'state.connected' : 'state.lost')),
-      ...fact('connection.media', t(`state.${media}`)),
-      ...fact('connection.sync', skews.length > 0 ? skews.map((skew) => `${skew > 0 ? '+' : ''}${Math.round(skew)} ms`).join(', ') : '–'),
-    );
-    const sections = MEDIA.map((medium) =>
-      mediumSection(
-        medium,
-        stats.find((one) => one.medium === medium),
-        transports.find((one) => one.medium === medium),
-      ),
-    );
-    parts.replaceChildren(summary, ...sections);
+  const summary = new Facts(['connection.control', 'connection.media', 'connection.sync']);
+  const media = MEDIA.map((medium) => new MediumSection(medium));
+  const parts = h(
+    'div.panel-scroll',
+    { tabindex: '0', role: 'group', 'aria-label': t('connection.title') },
+    summary.element,
+    ...media.map((one) => one.element),
+    h('p.hint', {}, t('connection.hint')),
+  );
+  const unwatch = store.watch(['stats', 'transports', 'media', 'online', 'skews', 'quality', 'trail'], (state) => {
+    summary.set('connection.control', t(state.online ? 'state.connected' : 'state.lost'));
+    summary.set('connection.media', t(`state.${state.media}`));
+    summary.set('connection.sync', state.skews.length > 0 ? state.skews.map((skew) => `${skew > 0 ? '+' : ''}${Math.round(skew)} ms`).join(', ') : '–');
+    for (const one of media) one.update(state);
   });
-  return { element: h('div.panel-body', {}, parts, h('p.hint.panel-hint', {}, t('connection.hint'))), close: unwatch };
+  return { element: h('div.panel-body', {}, parts), close: unwatch };
+}
+
+/** A list of facts whose values change in place, so that what a person has marked to copy stays marked. */
+class Facts {
+  /** @type {Map<string, {name: HTMLElement, value: HTMLElement}>} */
+  #rows = new Map();
+
+  /** @param {string[]} labels */
+  constructor(labels) {
+    this.element = h('dl.facts');
+    for (const label of labels) {
+      const row = { name: h('dt', {}, t(label)), value: h('dd') };
+      this.#rows.set(label, row);
+      this.element.append(row.name, row.value);
+    }
+  }
+
+  /** @param {string} label @param {string|null} text null hides the fact */
+  set(label, text) {
+    const row = this.#rows.get(label);
+    if (!row) return;
+    row.name.hidden = row.value.hidden = text === null;
+    setText(row.value, text ?? '');
+  }
+}
+
+/**
+ * What is drawn of a medium, upwards and downwards.
+ * @type {{kind: import('./graph.js').Kind, media: Medium[], up: Value, down: Value}[]}
+ */
+const GRAPHS = [
+  { kind: { label: 'connection.score', format: (v) => decimal(v, 1), top: 5, worst: 'low' }, media: MEDIA, up: (_, q) => q?.score, down: (_, q) => q?.score },
+  { kind: { label: 'connection.rate', format: rate, top: 1, worst: null }, media: MEDIA, up: (s) => s?.lately.up, down: (s) => s?.lately.down },
+  { kind: { label: 'connection.loss', format: percent, top: 5, worst: 'high' }, media: MEDIA, up: (s) => s?.lossUp, down: (s) => s?.lately.loss },
+  { kind: { label: 'connection.jitter', format: milliseconds, top: 20, worst: 'high' }, media: MEDIA, up: (s) => s?.jitterUp, down: (s) => s?.jitter },
+  { kind: { label: 'connection.roundtrip', format: milliseconds, top: 20, worst: 'high', both: false }, media: MEDIA, up: (s) => s?.roundTrip, down: () => null },
+  {
+    kind: { label: 'connection.fps', format: (v) => decimal(v, 0), top: 15, worst: 'low' },
+    media: ['video', 'content'],
+    up: (s) => s?.lately.sentFps,
+    down: (s) => s?.lately.fps,
+  },
+];
+
+class MediumSection {
+  #medium;
+  #badge = h('span.badge');
+  #path = new Facts(['connection.rung', 'connection.local', 'connection.remote', 'connection.cipher', 'connection.mark', 'connection.picture']);
+  #quality = new Facts(['connection.freezes', 'connection.concealed']);
+  #graphs;
+
+  /** @param {Medium} medium */
+  constructor(medium) {
+    this.#medium = medium;
+    this.#graphs = GRAPHS.filter((one) => one.media.includes(medium)).map((one) => ({ ...one, graph: new Graph(one.kind, MAX_TRAIL) }));
+    this.element = h(
+      'section.medium',
+      {},
+      h('h3', {}, t(`medium.${medium}`), this.#badge),
+      h('div.graphs', {}, ...this.#graphs.map(({ graph }) => graph.element)),
+      this.#quality.element,
+      this.#path.element,
+    );
+  }
+
+  /** @param {import('../app/state.js').State} state */
+  update({ stats, transports, trail }) {
+    const own = stats.find((one) => one.medium === this.#medium);
+    this.#travel(own, transports.find((one) => one.medium === this.#medium));
+    const flows = trail.map(({ stats: then, quality }) => ({
+      stats: then.find((one) => one.medium === this.#medium),
+      quality: quality.find((one) => one.medium === this.#medium),
+    }));
+    for (const { graph, up, down } of this.#graphs) {
+      graph.update(flows.map((one) => up(one.stats, one.quality?.up) ?? null), flows.map((one) => down(one.stats, one.quality?.down) ?? null));
+    }
+    const lately = own?.lately;
+    this.#quality.set('connection.freezes', this.#medium === 'video' && lately && lately.frozen !== null ? percent(lately.frozen) : null);
+    this.#quality.set('connection.concealed', this.#medium === 'audio' && lately && lately.concealed !== null ? percent(lately.concealed) : null);
+  }
+
+  /** @param {MediumStats|undefined} stats @param {import('../app/protocol.js').TransportState|undefined} transport */
+  #travel(stats, transport) {
+    const rung = transport?.rung || stats?.rung || '';
+    const state = transport?.state ?? 'new';
+    this.#badge.className = `badge ${state === 'connected' ? 'good' : 'waiting'}`;
+    setText(this.#badge, rung ? rung.toUpperCase() : t(`state.${state}`));
+    this.#path.set('connection.rung', rungText(rung));
+    this.#path.set('connection.local', transport?.remote || stats?.local || '–');
+    this.#path.set('connection.remote', transport?.local || stats?.remote || '–');
+    this.#path.set('connection.cipher', (transport?.cipher || stats?.cipher || '–').replace(/^SRTP_/, ''));
+    this.#path.set('connection.mark', markText(transport?.dscp ?? -1));
+    this.#path.set('connection.picture', stats?.picture || null);
+  }
 }
 
 /** Which rung a transport stands on, for people. @param {string} rung */
 function rungText(rung) {
   return rung ? t(`rung.${['udp', 'tcp', 'tls'].includes(rung) ? rung : 'other'}`) : '–';
-}
-
-/**
- * @param {import('../app/protocol.js').Medium} medium
- * @param {import('../app/stats.js').MediumStats|undefined} stats
- * @param {import('../app/protocol.js').TransportState|undefined} transport
- */
-function mediumSection(medium, stats, transport) {
-  const rung = transport?.rung || stats?.rung || '';
-  const remote = transport?.local || stats?.remote;
-  const local = transport?.remote || stats?.local;
-  const state = transport?.state ?? 'new';
-  return h(
-    'section.medium',
-    {},
-    h('h3', {}, t(`medium.${medium}`), h(`span.badge.${state === 'connected' ? 'good' : 'waiting'}`, {}, rung ? rung.toUpperCase() : t(`state.${state}`))),
-    h(
-      'dl.facts',
-      {},
-      ...fact('connection.rung', rungText(rung)),
-      ...fact('connection.local', local || '–'),
-      ...fact('connection.remote', remote || '–'),
-      ...fact('connection.cipher', (transport?.cipher || stats?.cipher || '–').replace(/^SRTP_/, '')),
-      ...fact('connection.mark', markText(transport?.dscp ?? -1)),
-      ...fact('connection.rate', `↑ ${rate(stats?.up)} · ↓ ${rate(stats?.down)}`),
-      ...fact('connection.loss', `↑ ${percent(stats?.lossUp)} · ↓ ${percent(stats?.lossDown)}`),
-      ...fact('connection.jitter', milliseconds(stats?.jitter)),
-      ...fact('connection.roundtrip', milliseconds(stats?.roundTrip)),
-      ...(stats?.picture ? fact('connection.picture', stats.picture) : []),
-    ),
-  );
 }
 
 /** Names of the code points that are in use for media and signalling. @type {Record<number, string>} */
@@ -73,24 +141,23 @@ function markText(dscp) {
   return [String(dscp), MARKS[dscp], `ToS 0x${byte}`].filter(Boolean).join(' · ');
 }
 
-/** @param {string} label @param {string} value */
-function fact(label, value) {
-  return [h('dt', {}, t(label)), h('dd', {}, value)];
-}
-
-/** @param {number|undefined} bits per second */
+/** @param {number} bits per second */
 function rate(bits) {
-  if (bits === undefined) return '–';
   const [value, unit] = bits >= 1e6 ? [bits / 1e6, 'Mbit/s'] : [bits / 1e3, 'kbit/s'];
-  return `${value.toLocaleString(language(), { maximumFractionDigits: value < 10 ? 1 : 0 })} ${unit}`;
+  return `${decimal(value, value < 10 ? 1 : 0)} ${unit}`;
 }
 
-/** @param {number|null|undefined} value */
+/** @param {number} value */
 function percent(value) {
-  return value === null || value === undefined ? '–' : `${value.toLocaleString(language(), { maximumFractionDigits: 1 })} %`;
+  return `${decimal(value, 1)} %`;
 }
 
-/** @param {number|null|undefined} value */
+/** @param {number} value */
 function milliseconds(value) {
-  return value === null || value === undefined ? '–' : `${value.toLocaleString(language(), { maximumFractionDigits: value < 10 ? 1 : 0 })} ms`;
+  return `${decimal(value, value < 10 ? 1 : 0)} ms`;
+}
+
+/** @param {number} value @param {number} digits */
+function decimal(value, digits) {
+  return value.toLocaleString(language(), { maximumFractionDigits: digits });
 }
