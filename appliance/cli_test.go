@@ -19,6 +19,8 @@ import (
 	"meetzone/appliance/config"
 	"meetzone/storage"
 	"meetzone/storage/storagetest"
+	"meetzone/zonectl/quality"
+	"meetzone/zonectl/wire"
 )
 
 // cliZone stands for the zone controller behind the real admin API.
@@ -44,8 +46,22 @@ func (z *cliZone) Show(number string) (adminapi.Meeting, error) {
 	}
 	m := z.meetings[i]
 	m.HostKey, m.Count = "", 1
-	m.Participants = []adminapi.Participant{{Name: "Mallory\x1b[2J\nroot", Role: "host", Media: map[string]string{"video": "tcp", "audio": "udp"}, Joined: time.Now()}}
+	m.Participants = []adminapi.Participant{{Name: "Mallory\x1b[2J\nroot", Role: "host", Media: map[string]string{"video": "tcp", "audio": "udp"}, Joined: time.Now(),
+		Quality: []adminapi.FlowQuality{{Medium: "audio", Direction: "down", Score: 3.94, Loss: new(float64), RTTMS: 12.5, Bitrate: 64_000}}}}
 	return m, nil
+}
+
+func (z *cliZone) History(number string, points int) (adminapi.MeetingHistory, error) {
+	if _, err := z.Show(number); err != nil {
+		return adminapi.MeetingHistory{}, err
+	}
+	h := quality.NewHistory(quality.Limits{})
+	now := time.Now()
+	for i, score := range []quality.Score{4.4, 4.4, 1.2, 0, quality.NoScore, 4.4} {
+		h.Record(now.Add(time.Duration(i)*10*time.Second), quality.Run{Number: number, Created: now}, quality.Person{ID: "p1", Name: "Mallory\x1b[2J"},
+			quality.Flow{Medium: wire.Audio, Direction: quality.Down}, quality.Figures{Packets: 1, Loss: 0.02, Jitter: 3 * time.Millisecond, Rate: 64_000}, score)
+	}
+	return historyOf(number, h.Meeting(number, points, 1000)), nil
 }
 
 func (z *cliZone) End(_ context.Context, number string) error {
@@ -239,6 +255,18 @@ func TestMeetingCommands(t *testing.T) {
 	if strings.ContainsRune(out, '\x1b') {
 		t.Error("a name reaches the terminal with its control characters")
 	}
+	c.want(0, words("meeting show 100"), "SCORE", "3.9", "0.0 %", "12 ms", "64 kbit/s")
+	course := c.want(0, words("meeting history 100"), "MEAN", "2.9", "0.0", "2.0 %", "3.0 ms", "█")
+	if !strings.Contains(course, "██▁x █") {
+		t.Errorf("the course of the scores is not to be seen:\n%s", course)
+	}
+	var history adminapi.MeetingHistory
+	if err := json.Unmarshal([]byte(c.want(0, words("meeting history 100 --points 3 --json"))), &history); err != nil || len(history.Runs) != 1 ||
+		len(history.Runs[0].People[0].Flows[0].Samples) != 3 || *history.Runs[0].People[0].Flows[0].Samples[1].Score != 0 {
+		t.Errorf("%+v, %v", history, err)
+	}
+	c.want(1, words("meeting history 100 --points 5000"), "Use 1 to 1000.")
+	c.want(1, words("meeting history 999"), "There is no such meeting.")
 	c.want(0, words("meeting end 100"))
 	c.want(1, words("meeting end 100"), "There is no such meeting.")
 }

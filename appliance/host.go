@@ -126,6 +126,20 @@ func (z zoneMeetings) Show(number string) (adminapi.Meeting, error) {
 	return out, told(err)
 }
 
+// History implements admin.Meetings.
+func (z zoneMeetings) History(number string, points int) (adminapi.MeetingHistory, error) {
+	number = wire.Number(number)
+	records := z.zone.History(number, points, maxHistoryPoints)
+	if records == nil {
+		return adminapi.MeetingHistory{}, &adminapi.Error{Code: adminapi.CodeUnknown, Text: "Nothing is kept of a meeting with this number.",
+			Advice: "A sample is kept every 10 s for a day, of meetings since the last start of the daemon. `appliance meeting list` lists those that run."}
+	}
+	return historyOf(number, records), nil
+}
+
+// maxHistoryPoints bounds an answer, to about 20 MiB.
+const maxHistoryPoints = 100_000
+
 // End implements admin.Meetings: a room goes for good, as the command says.
 func (z zoneMeetings) End(ctx context.Context, number string) error {
 	number = wire.Number(number)

@@ -17,7 +17,7 @@ func newMeetingCommand() *cobra.Command {
 	r := new(remote)
 	cmd := &cobra.Command{Use: "meeting", Short: "Create, list, show and end meetings", Args: cobra.NoArgs, RunE: showHelp}
 	r.flags(cmd)
-	cmd.AddCommand(r.createCommand(), r.listCommand(), r.showCommand(), r.endCommand())
+	cmd.AddCommand(r.createCommand(), r.listCommand(), r.showCommand(), r.meetingHistoryCommand(), r.endCommand())
 	return cmd
 }
 

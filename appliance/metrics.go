@@ -19,6 +19,7 @@ import (
 	"meetzone/dataplane"
 	"meetzone/dscp"
 	"meetzone/mmr"
+	"meetzone/zonectl/quality"
 )
 
 // listenMetrics opens the listener of metrics and health; nil when there is to be none.
@@ -116,6 +117,10 @@ var metricTable = []struct {
 	{"lookups_total", "result", "Meeting lookups."},
 	{"joins_total", "", "Sessions opened."},
 	{"alarms", "", "Alarms that stand."},
+	{"quality_score", "medium direction", "Scores of participants' media, docs/quality.md: 1 bad to 5, 0 nothing came. A sample of each every 5 s."},
+	{"quality_loss_ratio", "medium direction", "Share of the packets that never came, after repair, of participants' media."},
+	{"quality_jitter_seconds", "medium direction", "Interarrival jitter of participants' media."},
+	{"quality_round_trip_seconds", "medium direction", "Round trips between participants and the box."},
 	{"store_writes_total", "result", "Transactions of the store."},
 }
 
@@ -146,6 +151,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectPlane(emit)
 	c.collectRouter(emit)
 	c.collectZone(emit)
+	c.collectQuality(out)
 }
 
 func (c *collector) collectPlane(emit func(string, float64, ...string)) {
@@ -206,6 +212,17 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 	store := c.d.store.Stats()
 	emit("store_writes_total", float64(store.Written), "written")
 	emit("store_writes_total", float64(store.Refused), "refused")
+}
+
+// qualityMetrics are the names of what quality.Spread counts.
+var qualityMetrics = [quality.NumMeasures]string{"quality_score", "quality_loss_ratio", "quality_jitter_seconds", "quality_round_trip_seconds"}
+
+// collectQuality shows how scores and figures spread, by medium and direction: a sample of each participant every five seconds.
+func (c *collector) collectQuality(out chan<- prometheus.Metric) {
+	for _, b := range c.d.zone.Spread() {
+		desc := c.descs[qualityMetrics[b.Measure]]
+		out <- prometheus.MustNewConstHistogram(desc, b.Count, b.Sum, b.Upto, string(b.Flow.Medium), b.Flow.Direction.String())
+	}
 }
 
 // receiveBufferErrors reads the host's own counters, which include other programs': /proc/net/snmp and /proc/net/snmp6.

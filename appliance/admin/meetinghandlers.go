@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"meetzone/appliance/adminapi"
@@ -49,6 +50,18 @@ func (s *Server) createMeeting(r *http.Request) (any, error) {
 
 func (s *Server) showMeeting(r *http.Request) (any, error) {
 	return s.cfg.Meetings.Show(number(r))
+}
+
+func (s *Server) meetingHistory(r *http.Request) (any, error) {
+	points := adminapi.DefaultPoints
+	if asked := r.URL.Query().Get("points"); asked != "" {
+		n, err := strconv.Atoi(asked)
+		if err != nil || n < 1 || n > adminapi.MaxPoints {
+			return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: "That is no number of points.", Advice: fmt.Sprintf("Use 1 to %d.", adminapi.MaxPoints)}
+		}
+		points = n
+	}
+	return s.cfg.Meetings.History(number(r), points)
 }
 
 func (s *Server) endMeeting(r *http.Request) (any, error) {

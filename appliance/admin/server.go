@@ -27,6 +27,8 @@ type Meetings interface {
 	List() []adminapi.Meeting
 	// Show returns one meeting with its participants, or an error that wraps ErrNoMeeting.
 	Show(number string) (adminapi.Meeting, error)
+	// History returns the quality of a number's meetings, or an error that wraps ErrNoMeeting where nothing is kept.
+	History(number string, points int) (adminapi.MeetingHistory, error)
 	// End ends a meeting, or removes a room, or returns an error that wraps ErrNoMeeting.
 	End(ctx context.Context, number string) error
 }
@@ -146,10 +148,12 @@ func (s *Server) routes() http.Handler {
 		"POST " + adminapi.PathMeetings:          s.createMeeting,
 		"GET " + adminapi.PathMeeting + "{n}":    s.showMeeting,
 		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
-		"PUT " + adminapi.PathDrain:              s.drain,
-		"POST " + adminapi.PathPower:             s.power,
-		"GET " + adminapi.PathMarks:              s.showMarks,
-		"GET " + adminapi.PathZones:              s.listZones,
+
+		"GET " + adminapi.PathMeeting + "{n}" + adminapi.PathQuality: s.meetingHistory,
+		"PUT " + adminapi.PathDrain:                                  s.drain,
+		"POST " + adminapi.PathPower:                                 s.power,
+		"GET " + adminapi.PathMarks:                                  s.showMarks,
+		"GET " + adminapi.PathZones:                                  s.listZones,
 	} {
 		mux.Handle(pattern, s.answer(h))
 	}

@@ -48,6 +48,13 @@ func (z *zone) Show(number string) (adminapi.Meeting, error) {
 	return adminapi.Meeting{}, ErrNoMeeting
 }
 
+func (z *zone) History(number string, points int) (adminapi.MeetingHistory, error) {
+	if number != "1234" {
+		return adminapi.MeetingHistory{}, ErrNoMeeting
+	}
+	return adminapi.MeetingHistory{Number: number, Runs: make([]adminapi.MeetingRun, points)}, nil
+}
+
 func (z *zone) End(_ context.Context, number string) error {
 	before := len(z.meetings)
 	z.meetings = slices.DeleteFunc(z.meetings, func(m adminapi.Meeting) bool { return m.Number == number })
@@ -235,6 +242,9 @@ func TestMeetingsStatusDrain(t *testing.T) {
 	}
 	if shown, err := c.Meeting(ctx, "123-456 789"); err != nil || len(shown.Participants) != 1 {
 		t.Errorf("show %+v, %v", shown, err)
+	}
+	if h, err := c.MeetingHistory(ctx, "1234", 7); err != nil || len(h.Runs) != 7 {
+		t.Errorf("history %+v, %v", h, err)
 	}
 	if err := c.Drain(ctx, adminapi.Drain{On: true, Reason: "update"}); err != nil || z.drained.Reason != "update" {
 		t.Errorf("drain %+v, %v", z.drained, err)

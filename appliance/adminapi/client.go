@@ -114,6 +114,11 @@ func (c *Client) Meeting(ctx context.Context, number string) (Meeting, error) {
 	return call[Meeting](ctx, c, http.MethodGet, PathMeeting+url.PathEscape(number), nil)
 }
 
+// MeetingHistory returns what is kept of the quality of a number's meetings, with at most so many samples of a flow.
+func (c *Client) MeetingHistory(ctx context.Context, number string, points int) (MeetingHistory, error) {
+	return call[MeetingHistory](ctx, c, http.MethodGet, fmt.Sprintf("%s%s%s?points=%d", PathMeeting, url.PathEscape(number), PathQuality, points), nil)
+}
+
 // EndMeeting ends a meeting, or removes a room.
 func (c *Client) EndMeeting(ctx context.Context, number string) error {
 	_, err := call[struct{}](ctx, c, http.MethodDelete, PathMeeting+url.PathEscape(number), nil)

@@ -16,6 +16,7 @@ const (
 	PathRollback  = "/admin/v1/config/rollback"  // POST Rollback → Revision
 	PathHistory   = "/admin/v1/config/history"   // GET → History
 	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
+	PathQuality   = "/history"                   // + behind a meeting's number: GET ?points= → MeetingHistory
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
 	PathDrain     = "/admin/v1/drain"            // PUT Drain
 	PathZones     = "/admin/v1/zones"            // GET ?for= → Zones
@@ -140,6 +141,52 @@ type PathEstimate struct {
 	Waiting   int     `json:"waiting"`   // packets whose turn has not come
 	Abandoned uint64  `json:"abandoned"` // packets left out because they had waited too long
 }
+
+// MeetingHistory is what is kept of the quality of a number's meetings, oldest first: a day, also of those that have ended.
+type MeetingHistory struct {
+	Number string       `json:"number"`
+	Runs   []MeetingRun `json:"runs"`
+}
+
+// MeetingRun is one meeting; a room has many.
+type MeetingRun struct {
+	Created time.Time       `json:"created"`
+	People  []PersonHistory `json:"people"`
+}
+
+// PersonHistory is one participant's media.
+type PersonHistory struct {
+	ID    string        `json:"id"`
+	Name  string        `json:"name"`
+	Flows []FlowHistory `json:"flows"`
+}
+
+// FlowHistory is one medium in one direction, oldest first. Where several samples became one, figures are means and the score is the worst.
+type FlowHistory struct {
+	Medium    string          `json:"medium"`
+	Direction string          `json:"direction"`
+	Samples   []QualitySample `json:"samples"`
+}
+
+// QualitySample is the quality of the seconds before a time. A score that is absent means that there was nothing to judge.
+type QualitySample struct {
+	At        time.Time `json:"at"`
+	Score     *float64  `json:"score,omitempty"`
+	Loss      *float64  `json:"loss,omitempty"`
+	JitterMS  float64   `json:"jitter_ms"`
+	RTTMS     float64   `json:"rtt_ms"`
+	Bitrate   float64   `json:"bitrate"`
+	FPS       *float64  `json:"fps,omitempty"`
+	Freezes   uint64    `json:"freezes,omitempty"`
+	Frozen    *float64  `json:"frozen,omitempty"`
+	Concealed *float64  `json:"concealed,omitempty"`
+}
+
+// Bounds of MeetingHistory: samples of a flow that may be asked for, and what comes without asking.
+const (
+	MaxPoints     = 1000
+	DefaultPoints = 60
+)
 
 // FlowQuality is how good one medium was in one direction, as docs/quality.md judges it.
 type FlowQuality struct {

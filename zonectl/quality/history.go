@@ -84,7 +84,7 @@ type sample struct {
 	rate      uint32 // bit/s
 	loss      uint16 // 1/10,000, or none
 	jitter    uint16 // 1/10 ms
-	roundTrip uint16 // ms, 0 not measured
+	roundTrip uint16 // 1/10 ms, 0 not measured
 	frames    uint16 // 1/10 per second, or none
 	frozen    uint16 // 1/10,000, or none
 	concealed uint16 // 1/10,000, or none
@@ -276,7 +276,7 @@ func pack(at time.Duration, f Figures, score Score) sample {
 	s := sample{at: since10(at), rate: uint32(max(0, min(f.Rate, math.MaxUint32))), loss: scaled(f.Loss, 10_000), frames: scaled(f.Frames, 10),
 		frozen: scaled(f.Frozen, 10_000), concealed: scaled(f.Concealed, 10_000), freezes: uint8(min(f.Freezes, math.MaxUint8)), score: noneScore,
 		jitter:    scaled(f.Jitter.Seconds(), 10_000),
-		roundTrip: scaled(f.RoundTrip.Seconds(), 1000)}
+		roundTrip: scaled(f.RoundTrip.Seconds(), 10_000)}
 	if score.Known() {
 		s.score = uint8(math.Round(float64(min(score, 5)) * 50))
 	}
@@ -301,7 +301,7 @@ func unscaled(v uint16, scale float64) float64 {
 func (s *sample) unpack(epoch time.Time) Sample {
 	out := Sample{At: epoch.Add(time.Duration(s.at) * 100 * time.Millisecond), Score: NoScore, Figures: Figures{Rate: float64(s.rate),
 		Loss: unscaled(s.loss, 10_000), Frames: unscaled(s.frames, 10), Frozen: unscaled(s.frozen, 10_000), Concealed: unscaled(s.concealed, 10_000),
-		Freezes: uint64(s.freezes), Jitter: time.Duration(s.jitter) * 100 * time.Microsecond, RoundTrip: time.Duration(s.roundTrip) * time.Millisecond}}
+		Freezes: uint64(s.freezes), Jitter: time.Duration(s.jitter) * 100 * time.Microsecond, RoundTrip: time.Duration(s.roundTrip) * 100 * time.Microsecond}}
 	if s.score != noneScore {
 		out.Score = Score(s.score) / 50
 	}
