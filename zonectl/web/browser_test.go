@@ -138,7 +138,13 @@ func (p *person) run(actions ...chromedp.Action[chromedp.Void]) {
 // wait asks until a JavaScript expression is true. It does so from here: the page's policy permits no code made of text.
 func (p *person) wait(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	p.waitUpTo(20*time.Second, expression)
+}
+
+// waitUpTo is wait with a patience of its own.
+func (p *person) waitUpTo(patience time.Duration, expression string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	ask := chromedp.Evaluate[bool](fmt.Sprintf("(() => { try { return Boolean(%s) } catch { return false } })()", expression))
 	ticker := time.NewTicker(50 * time.Millisecond)

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"iter"
 	"net/http/httptest"
+	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
 	"meetzone/zonectl"
 	"meetzone/zonectl/web"
@@ -37,11 +40,12 @@ func (m table[V]) All() iter.Seq2[string, V] {
 	}
 }
 
-// TestBrowserWithController is the same journey without anything scripted: the real controller, the real router, two people.
-func TestBrowserWithController(t *testing.T) {
+// serveController serves a real controller on a real router.
+func serveController(t *testing.T) (controller *zonectl.Controller, address string) {
+	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
-	controller, err := zonectl.New(zonectl.Config{}, zonectl.Deps{
+	controller, err = zonectl.New(zonectl.Config{}, zonectl.Deps{
 		Router: zonectl.OnRouter(openRouter(t)), SigningKey: key, Web: web.Handler(),
 		Store: zonectl.Store{Rooms: table[zonectl.Room]{}, Tokens: table[zonectl.APIToken]{}},
 	})
@@ -61,8 +65,14 @@ func TestBrowserWithController(t *testing.T) {
 		server.Close()
 	})
 
+	return controller, server.URL
+}
+
+// TestBrowserWithController is the same journey without anything scripted: the real controller, the real router, two people.
+func TestBrowserWithController(t *testing.T) {
+	controller, address := serveController(t)
 	b := openBrowser(t, devices())
-	ada := b.person(server.URL+"/", 1100, 700, "dark")
+	ada := b.person(address+"/", 1100, 700, "dark")
 	ada.wait("document.querySelectorAll('.card input').length === 3")
 	ada.tabTo("document.activeElement.closest('[aria-labelledby=start-title]')")
 	ada.enter("Design")
@@ -148,4 +158,39 @@ func lookAtQuality(t *testing.T, controller *zonectl.Controller, ada, bob *perso
 		kept := controller.History(number, 1000, 100_000)
 		return len(kept) == 1 && len(kept[0].People) == 2 && len(kept[0].People[0].Flows) >= 4
 	})
+}
+
+// TestBrowserFullPage looks at 49 people on one page, of whom 48 are native clients that really send pictures: all of them are to be seen, and move.
+func TestBrowserFullPage(t *testing.T) {
+	controller, address := serveController(t)
+	meeting, err := controller.CreateMeeting(zonectl.MeetingSpec{Title: "All hands"})
+	must(t, err)
+	b := openBrowser(t, devices())
+	p := b.person(address+"/j/"+meeting.Number, 1920, 1080, "dark")
+	p.wait("document.querySelector('.preview video')?.videoWidth > 0")
+	p.join("Mina")
+	folder := t.TempDir()
+	run(t, "ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=8", "-t", "8", "-c:v", "libvpx", "-b:v", "60k", "-g", "16", folder+"/clip.ivf")
+	run(t, "go", "build", "-o", folder+"/zoneclient", "meetzone/zonectl/client/zoneclient")
+	crowd := exec.Command(folder+"/zoneclient", "load", "--url", address, "--insecure", "--meeting", meeting.Number, "--participants", "48", "--receive-video", "0",
+		"--video", folder+"/clip.ivf", "--senders-audio", "2", "--for", "2m")
+	must(t, crowd.Start())
+	t.Cleanup(func() {
+		_ = crowd.Process.Kill()
+		_ = crowd.Wait()
+	})
+	p.waitUpTo(time.Minute, othersPlaying+" === 48")
+	p.wait("document.querySelectorAll('.tile').length === 49")
+	const frames = "[...document.querySelectorAll('.tile:not(.self) video')].map((v) => v.getVideoPlaybackQuality().totalVideoFrames)"
+	before := eval[[]int](p, frames)
+	p.wait(fmt.Sprintf("((before) => %s.every((n, i) => n > before[i] + 4))(%s)", frames, strings.Join(strings.Fields(fmt.Sprint(before)), ",")))
+	p.accessible("full-page-dark")
+}
+
+// run runs a command of the system.
+func run(t *testing.T, name string, arguments ...string) {
+	t.Helper()
+	if output, err := exec.Command(name, arguments...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, output)
+	}
 }
