@@ -45,11 +45,12 @@ type Session struct {
 	done     chan struct{} // closed when run has ended
 
 	// What follows is run's alone.
-	state   uint64    // last state number seen
-	renewed bool      // the server knows nothing of this session's transports: the next offer is a fresh one
-	repair  repair    // of transports that died
-	rush    bool      // a path has died: peers to come try all rungs soon
-	heard   time.Time // when the server last said something
+	state    uint64    // last state number seen
+	renewed  bool      // the server knows nothing of this session's transports: the next offer is a fresh one
+	repair   repair    // of transports that died
+	rush     bool      // a path has died: peers to come try all rungs soon
+	heard    time.Time // when the server last said something
+	reporter reporter  // of the downlink
 
 	// mu guards what follows: run writes it, anybody reads it.
 	mu         sync.Mutex
@@ -352,7 +353,7 @@ func (s *Session) pulse(ctx context.Context, current *channel) error {
 	if err := current.send(ctx, wire.Ping{Sent: time.Now().UnixNano()}); err != nil {
 		return err
 	}
-	return current.send(ctx, s.report())
+	return current.send(ctx, s.reporter.report(time.Now(), s.Stats()))
 }
 
 // leave says goodbye and gives the server a moment to hear it.

@@ -19,6 +19,7 @@ type slot struct {
 	// mu guards what follows: runSlot writes it, Stats reads it.
 	mu        sync.Mutex
 	reception reception
+	motion    motion
 	first     time.Time // when the first packet came
 	last      time.Time
 }
@@ -31,6 +32,9 @@ func newSlot(mid string) *slot {
 	}
 	return s
 }
+
+// markerBit is in the second byte of an RTP header; on a picture's packet it ends a frame.
+const markerBit = 0x80
 
 // slotBuffer holds the largest datagram that a router sends.
 const slotBuffer = 1600
@@ -52,6 +56,9 @@ func (s *Session) runSlot(into *slot, track *webrtc.TrackRemote, receiver *webrt
 		fresh := into.reception.insert(buffer[:n], now)
 		if fresh {
 			into.last = now
+			if into.medium != wire.Audio && buffer[1]&markerBit != 0 {
+				into.motion.frame(now)
+			}
 			if into.first.IsZero() {
 				into.first = now
 			}

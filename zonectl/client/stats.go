@@ -47,7 +47,10 @@ type SlotStats struct {
 	Bytes    uint64
 	Lost     uint64
 	Jitter   time.Duration
-	First    time.Time // when the first packet came; zero: nothing came
+	Frames   uint64        // of pictures
+	Freezes  uint64        // gaps between frames that a person would notice
+	Frozen   time.Duration // how long they took in all
+	First    time.Time     // when the first packet came; zero: nothing came
 	Last     time.Time
 }
 
@@ -134,23 +137,10 @@ func (s *slot) stats(filled []wire.Slot) SlotStats {
 	defer s.mu.Unlock()
 	r := &s.reception
 	stats := SlotStats{Slot: wire.Slot{Mid: s.mid, Medium: s.medium}, Received: r.received, Bytes: r.bytes, Lost: r.lost(),
-		Jitter: r.jitterTime(), First: s.first, Last: s.last}
+		Jitter: r.jitterTime(), Frames: s.motion.frames, Freezes: s.motion.freezes, Frozen: s.motion.frozen, First: s.first, Last: s.last}
 	if i := slices.IndexFunc(filled, func(f wire.Slot) bool { return f.Mid == s.mid }); i >= 0 {
 		stats.Slot = filled[i]
 		stats.Slot.Medium = s.medium
 	}
 	return stats
-}
-
-// report is what the server is told of the downlink.
-func (s *Session) report() wire.Report {
-	var report wire.Report
-	for _, m := range s.Stats().Media {
-		if m.Remote == "" {
-			continue
-		}
-		report.Media = append(report.Media, wire.MediumReport{Medium: m.Medium, Received: m.Received, Lost: m.Lost,
-			JitterMS: milliseconds(m.Jitter), RTTMS: milliseconds(m.RoundTrip), DSCP: m.DSCP})
-	}
-	return report
 }

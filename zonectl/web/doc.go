@@ -13,7 +13,8 @@
 //	app/peer.js      the RTCPeerConnection: one offer of the box with three BUNDLE groups; app/recovery.js when to ask for another
 //	app/media.js     camera, microphone and screen; app/playback.js an element for each receive slot
 //	app/layout.js    who is shown where and how large, and so which pictures are asked for (no DOM)
-//	app/stats.js     what the browser measures, by medium; app/lipsync.js how well sound and picture are together
+//	app/asking.js    asks for the pictures that the screen shows, and gives back what nobody sees
+//	app/stats.js     what the browser measures, by medium; app/figures.js what two measurements say; app/lipsync.js how well sound and picture are together
 //	app/text.js      every word a person reads, English; app/text-ko.js the same in Korean
 //	views/           one module for each part of the screen; style/ the design, as custom properties
 //

@@ -29,6 +29,9 @@ type slotReport struct {
 	Received    uint64      `json:"received"`
 	Lost        uint64      `json:"lost"`
 	JitterMS    float64     `json:"jitter_ms"`
+	Frames      uint64      `json:"frames,omitempty"`
+	Freezes     uint64      `json:"freezes,omitempty"`
+	FrozenMS    float64     `json:"frozen_ms,omitempty"`
 }
 
 type mediumReport struct {
@@ -85,7 +88,7 @@ func newReport(stats client.Stats) report {
 	}
 	for _, s := range stats.Slots {
 		r.Slots = append(r.Slots, slotReport{Mid: s.Mid, Medium: s.Medium, Participant: s.Participant, Paused: s.Paused, Received: s.Received,
-			Lost: s.Lost, JitterMS: hundredths(s.Jitter)})
+			Lost: s.Lost, JitterMS: hundredths(s.Jitter), Frames: s.Frames, Freezes: s.Freezes, FrozenMS: hundredths(s.Frozen)})
 	}
 	for _, m := range stats.Media {
 		r.Media[m.Medium] = mediumReport{Rung: m.Rung, Local: m.Local, Remote: m.Remote, Cipher: m.Cipher, Sent: m.Sent, Received: m.Received,
