@@ -15,6 +15,7 @@ import (
 
 	"meetzone/zonectl"
 	"meetzone/zonectl/web"
+	"meetzone/zonectl/wire"
 )
 
 // table keeps nothing over a restart, which is enough for a controller that lives as long as a test.
@@ -143,21 +144,24 @@ func lookAtQuality(t *testing.T, controller *zonectl.Controller, ada, bob *perso
 	bob.keys("\x1b")
 
 	number := eval[string](bob, "location.pathname.split('/').at(-1)")
-	info, err := controller.Meeting(t.Context(), number)
-	must(t, err)
-	for _, p := range info.Participants {
-		if len(p.Quality) < 2 || p.Quality[0].Up == nil || p.Quality[0].Down == nil || p.Quality[1].Up == nil || p.Quality[1].Down == nil {
-			t.Fatalf("%s: the controller knows %+v", p.Name, p.Quality)
-		}
-		sound, sent, shown := p.Quality[0].Down, p.Quality[1].Up, p.Quality[1].Down
-		if sound.Concealed == nil || shown.FPS == nil || *shown.FPS < 1 || shown.Frozen == nil || sent.FPS == nil || *sent.FPS < 1 || shown.Bitrate == 0 {
-			t.Errorf("%s: sound %+v, picture sent %+v, shown %+v", p.Name, sound, sent, shown)
-		}
-	}
+	eventually(t, func() bool { // a client's second report tells the first rates
+		info, err := controller.Meeting(t.Context(), number)
+		must(t, err)
+		return len(info.Participants) == 2 && isWhole(info.Participants[0].Quality) && isWhole(info.Participants[1].Quality)
+	})
 	eventually(t, func() bool {
 		kept := controller.History(number, 1000, 100_000)
 		return len(kept) == 1 && len(kept[0].People) == 2 && len(kept[0].People[0].Flows) >= 4
 	})
+}
+
+// isWhole says whether everything is known that a browser and the router can tell of sound and picture.
+func isWhole(q []wire.MediumQuality) bool {
+	if len(q) < 2 || q[0].Up == nil || q[0].Down == nil || q[1].Up == nil || q[1].Down == nil {
+		return false
+	}
+	sound, sent, shown := q[0].Down, q[1].Up, q[1].Down
+	return sound.Concealed != nil && sent.FPS != nil && *sent.FPS > 1 && shown.FPS != nil && *shown.FPS > 1 && shown.Frozen != nil && shown.Bitrate > 0
 }
 
 // TestBrowserFullPage looks at 49 people on one page, of whom 48 are native clients that really send pictures: all of them are to be seen, and move.
