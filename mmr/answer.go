@@ -112,8 +112,16 @@ func extensionID(s *description.Accepted, uri string) uint8 {
 	return 0
 }
 
-// takeSources finds the SSRC that the client sends with: the one that is not a retransmission.
+// takeSources finds the encodings that the client sends, or without simulcast the SSRC: the one that is not a retransmission.
 func (x *answered) takeSources(s *description.Accepted) {
+	for _, rid := range ridsOf(x.Medium) {
+		if slices.Contains(s.RIDs, rid) {
+			x.RIDs = append(x.RIDs, rid)
+		}
+	}
+	if len(x.RIDs) > 0 {
+		return
+	}
 	repairs := map[uint32]bool{}
 	for _, r := range s.Retransmission {
 		repairs[r] = true

@@ -55,8 +55,8 @@ type EndpointConfig struct {
 	Notify func(Event)
 }
 
-// Event is something that the owner of an endpoint wants to know. The dynamic types are SlotsChanged, TransportsChanged, SpeakerChanged, CodecsWanted and
-// Gone.
+// Event is something that the owner of an endpoint wants to know. The dynamic types are SlotsChanged, TransportsChanged, SpeakerChanged,
+// EncodingsWanted, CodecsWanted and Gone.
 type Event any
 
 // SlotsChanged says who is in which slot; it is always whole.
@@ -67,6 +67,13 @@ type TransportsChanged struct{ Transports []Transport }
 
 // SpeakerChanged names the loudest speaker of the meeting after hysteresis; "" for nobody.
 type SpeakerChanged struct{ Speaker EndpointID }
+
+// EncodingsWanted names the encodings of simulcast that somebody needs at present, by their RIDs, always whole; the others need not be sent.
+// Until the first such event all are to be sent. It holds over ICE restarts and fresh offers.
+type EncodingsWanted struct {
+	Medium Medium
+	RIDs   []string
+}
 
 // Gone says that all transports of the endpoint were lost: consent expired, DTLS closed, or nothing came for too long. The endpoint
 // stays until Close, and comes back to life by an ICE restart or a fresh offer; when it is Final, DTLS has ended, and an ICE restart cannot

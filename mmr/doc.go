@@ -20,6 +20,6 @@
 // Basis: RFC 8445 (ICE, lite), RFC 7675 (consent), RFC 7983 (demultiplexing), RFC 5764 (DTLS-SRTP), RFC 3711 and 7714 (SRTP), RFC 3550
 // (RTP), RFC 4585 and 5104 (feedback), RFC 4588 (RTX), RFC 6464 (audio level), RFC 7741 (VP8), RFC 9143 (BUNDLE).
 //
-// Caveats: VP8 and Opus only so far. View.Height and
-// View.Priority are kept for the choice of layers, which needs senders with several.
+// Caveat: which encodings of simulcast are needed is known to their shard and, through links, to the senders' own; a client that ignores
+// EncodingsWanted costs bandwidth and nothing else.
 package mmr

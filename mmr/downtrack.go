@@ -41,9 +41,10 @@ type downTrack struct {
 
 	pub      *publication // whose picture, voice or screen belongs into the slot, nil nobody's
 	target   Layer        // what of it is to be sent
-	targeted bool         // setTarget has said so
-	wanted   *source      // of pub, as the target and what comes at present have it
-	showing  *source      // whose packets are sent: wanted, or what was sent before as long as wanted has not begun
+	starved  bool         // nothing is to be sent, for want of bandwidth
+	share    share
+	wanted   *source // of pub, as the target and what comes at present have it
+	showing  *source // whose packets are sent: wanted, or what was sent before as long as wanted has not begun
 	deadline dataplane.Instant
 	listed   bool              // in shard.switching
 	resumeAt dataplane.Instant // before, no keyframe is asked for: too much had to wait
@@ -65,7 +66,7 @@ func newDownTrack(m Medium, index int) *downTrack {
 	var b [14]byte
 	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	d := &downTrack{
-		medium: m, index: index, kind: codec.VP8, target: topLayer,
+		medium: m, index: index, kind: codec.VP8, target: topLayer, share: share{layer: topLayer},
 		ssrc: binary.BigEndian.Uint32(b[:]) | 1, rtxSeq: binary.BigEndian.Uint16(b[4:]) >> 1,
 	}
 	if m == Audio {
@@ -90,8 +91,9 @@ func (d *downTrack) assign(now dataplane.Instant, pub *publication) {
 	if d.pub == pub {
 		return
 	}
-	d.pub, d.targeted = pub, false
+	d.pub, d.starved, d.share = pub, false, share{layer: d.target}
 	d.noteChange()
+	d.e.sh.demandDue = true
 	if pub == nil {
 		d.want(now, nil)
 		return
@@ -397,7 +399,7 @@ func (d *downTrack) slot() Slot {
 	}
 	slot := Slot{Medium: d.medium, Index: d.index}
 	if pub != nil {
-		slot.Source, slot.Paused = pub.origin.id, !pub.live()
+		slot.Source, slot.Paused = pub.origin.id, !pub.live() || d.starved
 	}
 	return slot
 }

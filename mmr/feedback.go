@@ -163,7 +163,7 @@ func (u *upTrack) appendReports(now dataplane.Instant, b []byte) []byte {
 	var reports [maxEncodings]report
 	n := 0
 	for _, st := range u.streams {
-		if st == nil || st.src == nil {
+		if st == nil || st.src == nil || st.rx == nil {
 			continue
 		}
 		if r, ok := st.receiverReport(now); ok {

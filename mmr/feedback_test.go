@@ -226,7 +226,7 @@ func TestSenderTime(t *testing.T) {
 // TestFeedbackForAllTransports: where a sender numbers the packets of all its transports in one sequence, as browsers do, nothing that arrived is
 // reported missing, although each transport carries only a part of it.
 func TestFeedbackForAllTransports(t *testing.T) {
-	in := &inbox{t: t, by: map[EndpointID]*heardBy{}}
+	in := &inbox{t: t, by: map[EndpointID]*heardBy{"sender": {}}}
 	g := newRig(t, 1, in.take)
 	sender := g.sh.byID["sender"]
 	g.sh.transportReady(g.now, sender.transports[Audio]) // as if it had come anew

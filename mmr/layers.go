@@ -1,15 +1,11 @@
 package mmr
 
-import (
-	"time"
-
-	"meetzone/dataplane"
-)
+import "meetzone/dataplane"
 
 // What of a picture is sent into a slot. A publication is what an origin sends of one medium: one source, or with simulcast one for each
 // encoding. A slot has a target layer; the encoding is a choice among the sources (pick), spatial and temporal layers are a choice among
-// the packets of one. Whoever divides a receiver's bandwidth looks at layers and calls setTarget; without that the heights decide that the
-// client asked for.
+// the packets of one. allocate.go sets the targets: as the heights say that the client asked for, and as far as the receiver's bandwidth
+// goes. demand.go tells senders which encodings nobody needs.
 
 // Bounds of what a publication has.
 const (
@@ -39,7 +35,7 @@ func (l Layer) less(other Layer) bool {
 type layerInfo struct {
 	Layer
 	Height  int    // pixels, 0 unknown
-	Bitrate uint64 // bit/s of RTP payload and headers, all layers that it needs included, over the last second
+	Bitrate uint64 // bit/s of RTP payload and headers, all layers that it needs included, over the last seconds or as can be expected
 	Active  bool   // packets come; one that is not would have to be started first
 }
 
@@ -49,6 +45,7 @@ type publication struct {
 	medium    Medium
 	encodings [maxEncodings]*source
 	mark      uint64 // see shard.round
+	demand    demand
 }
 
 // there tells whether anything of it is known.
@@ -90,127 +87,106 @@ func (p *publication) pick(encoding uint8) *source {
 	return p.first()
 }
 
+// top returns the largest encoding that is known and not larger than the given one.
+func (p *publication) top(encoding uint8) uint8 {
+	for i := min(int(encoding), maxEncodings-1); i > 0; i-- {
+		if p.encodings[i] != nil {
+			return uint8(i)
+		}
+	}
+	return 0
+}
+
 // layers appends the layers of the publication, from the least to the most, to list, which has room for all of them when its capacity is
-// maxEncodings*maxSpatial*maxTemporal.
+// maxLayers.
 func (p *publication) layers(list []layerInfo) []layerInfo {
+	layered := p.layered()
 	for i, s := range p.encodings {
-		if s != nil {
-			list = s.rate.layers(list, uint8(i), s.height, s.live)
+		if s == nil || layered && !s.live {
+			continue
+		}
+		height := p.height(i)
+		from := len(list)
+		list = s.rate.layers(list, uint8(i), height, s.live)
+		if !s.rate.known() {
+			list[from].Bitrate = usualBitrate(height)
 		}
 	}
 	return list
 }
 
-// encodingFor returns the encoding to be sent into a slot of a height: the smallest that is large enough, the largest for 0.
-func (p *publication) encodingFor(height int) uint8 {
-	if height <= 0 {
-		return maxEncodings - 1
-	}
-	for i, s := range p.encodings {
-		if s != nil && s.height*heightSlack >= height*(heightSlack-1) {
-			return uint8(i)
+// layered tells whether one stream has all sizes, as spatial layers, so that its sender sends no other.
+func (p *publication) layered() bool {
+	for _, s := range p.encodings {
+		if s != nil && s.live && s.rate.used[1] > 0 {
+			return true
 		}
 	}
-	return maxEncodings - 1
+	return false
+}
+
+// maxLayers is how many layers a publication has at most.
+const maxLayers = maxEncodings * maxSpatial * maxTemporal
+
+// usualHeight is that of a camera's largest encoding, until one has been seen.
+const usualHeight = 720
+
+// height returns the height of an encoding. What has not been seen is told from the others, since each is usually twice the one before. It
+// is 0 for the only encoding that there is before it has been seen.
+func (p *publication) height(encoding int) int {
+	if s := p.encodings[encoding]; s != nil && s.height > 0 {
+		return s.height
+	}
+	for i, s := range p.encodings {
+		switch {
+		case s == nil || s.height == 0:
+		case i < encoding:
+			return s.height << (encoding - i)
+		default:
+			return s.height >> (i - encoding)
+		}
+	}
+	if top := p.top(maxEncodings - 1); top > 0 {
+		return usualHeight >> (int(top) - encoding)
+	}
+	return 0
+}
+
+// usualBitrate is what a picture of a height takes as a rule, in bit/s, as long as nothing of it has come.
+func usualBitrate(height int) uint64 {
+	switch {
+	case height == 0 || height > 400:
+		return 1_500_000
+	case height > 200:
+		return 500_000
+	}
+	return 150_000
+}
+
+// largeEnough tells whether a picture of a height will do where another was asked for; 0 stands for unknown, and for as large as there is.
+func largeEnough(height, wanted int) bool {
+	return wanted > 0 && height*heightSlack >= wanted*(heightSlack-1)
 }
 
 // heightSlack is how much smaller than asked for a picture may be: by one part in so many.
 const heightSlack = 8
 
-// rateMeter measures what comes of a source, layer by layer, over the last second. A packet costs one addition.
-type rateMeter struct {
-	bytes  [maxSpatial][maxTemporal]uint64 // since the source began
-	past   [rateSpans][maxSpatial][maxTemporal]uint64
-	at     [rateSpans]dataplane.Instant
-	next   int
-	filled int
-	rate   [maxSpatial][maxTemporal]uint64 // bit/s
-	used   [maxSpatial]uint8               // temporal layers seen, of each spatial one
-}
-
-// The window slides in steps.
-const (
-	rateSpans = 5
-	rateSpan  = dataplane.Instant(200 * time.Millisecond)
-)
-
-// count takes a packet.
-func (r *rateMeter) count(spatial, temporal uint8, size int) {
-	s, t := spatial&(maxSpatial-1), temporal&(maxTemporal-1)
-	r.bytes[s][t] += uint64(size)
-	r.used[s] = max(r.used[s], t+1)
-}
-
-// update moves the window when it is time.
-func (r *rateMeter) update(now dataplane.Instant) {
-	last := (r.next + rateSpans - 1) % rateSpans
-	if r.filled > 0 && now-r.at[last] < rateSpan {
-		return
-	}
-	oldest := 0
-	if r.filled == rateSpans {
-		oldest = r.next
-	}
-	if elapsed := now - r.at[oldest]; r.filled > 0 && elapsed > 0 {
-		for s := range r.rate {
-			for t := range r.rate[s] {
-				r.rate[s][t] = (r.bytes[s][t] - r.past[oldest][s][t]) * 8 * uint64(time.Second) / uint64(elapsed)
-			}
-		}
-	}
-	r.past[r.next], r.at[r.next] = r.bytes, now
-	r.next = (r.next + 1) % rateSpans
-	r.filled = min(r.filled+1, rateSpans)
-}
-
-// layers appends what was measured, each layer with those below it.
-func (r *rateMeter) layers(list []layerInfo, encoding uint8, height int, active bool) []layerInfo {
-	top := 0
-	for s, used := range r.used {
-		if used > 0 {
-			top = s
-		}
-	}
-	for s := range top + 1 {
-		for t := range max(r.used[s], 1) {
-			info := layerInfo{Layer: Layer{encoding, uint8(s), t}, Height: height >> (top - s), Active: active}
-			for below := range s + 1 {
-				for _, rate := range r.rate[below][:t+1] {
-					info.Bitrate += rate
-				}
-			}
-			list = append(list, info)
-		}
-	}
-	return list
-}
-
-// total returns the rate of all layers.
-func (r *rateMeter) total() (sum uint64) {
-	for s := range r.rate {
-		for _, rate := range r.rate[s] {
-			sum += rate
-		}
-	}
-	return sum
-}
-
-// setTarget says which layer is to be sent into the slot, from the next packet or keyframe on that permits it.
-func (d *downTrack) setTarget(now dataplane.Instant, l Layer) {
-	d.targeted = true
-	d.aim(now, l)
-}
-
-// aim changes what is wanted of the publication in the slot.
+// aim changes what is wanted of the publication in the slot: from the next picture on, or the next keyframe, that permits it.
 func (d *downTrack) aim(now dataplane.Instant, l Layer) {
-	d.target = l
-	d.munge.Select(l.Spatial, l.Temporal)
+	if d.target != l {
+		d.target = l
+		d.munge.Select(l.Spatial, l.Temporal)
+		d.e.sh.demandDue = true
+	}
 	d.choose(now)
+	if d.showing != nil && d.munge.Behind() {
+		d.showing.requestKeyframe(now)
+	}
 }
 
 // choose has the source sent that the target names, as far as it comes.
 func (d *downTrack) choose(now dataplane.Instant) {
-	if d.pub == nil {
+	if d.pub == nil || d.starved {
 		return
 	}
 	s := d.pub.pick(d.target.Encoding)
@@ -219,30 +195,17 @@ func (d *downTrack) choose(now dataplane.Instant) {
 	}
 }
 
-// chooseLayers has every slot of pictures show what is wanted of it. Where nothing divides the bandwidth, the height does.
-func (e *endpoint) chooseLayers(now dataplane.Instant, m Medium) {
-	for i, d := range e.slots[m] {
-		if d.pub == nil {
-			continue
-		}
-		if d.targeted {
-			d.choose(now)
-			continue
-		}
-		l := topLayer
-		if m == Video {
-			l.Encoding = d.pub.encodingFor(e.heightOf(i))
-		}
-		d.aim(now, l)
+// starve has nothing sent of the publication in the slot, for want of bandwidth, or ends that.
+func (d *downTrack) starve(now dataplane.Instant, on bool) {
+	if d.starved == on {
+		return
 	}
-}
-
-// heightOf returns the height that the client asked for in a video slot, 0 for none.
-func (e *endpoint) heightOf(slot int) int {
-	for _, v := range e.views {
-		if v.Slot == slot {
-			return v.Height
-		}
+	d.starved = on
+	d.noteChange()
+	d.e.sh.demandDue = true
+	if on {
+		d.want(now, nil)
+		return
 	}
-	return 0
+	d.choose(now)
 }

@@ -61,6 +61,7 @@ type linkMessage struct {
 	encoding uint8
 	codec    codec.Kind
 	on       bool
+	resting  bool // nothing comes because nobody needs it
 	wall     int64
 	rtp      uint32
 }
@@ -120,6 +121,7 @@ type farSource struct {
 	wall  int64
 	rtp   uint32
 	known bool
+	asked bool // to be sent
 }
 
 func (f *farSource) askKeyframe(now dataplane.Instant, s *source) {
@@ -128,8 +130,13 @@ func (f *farSource) askKeyframe(now dataplane.Instant, s *source) {
 
 func (f *farSource) clock() (wall int64, rtp uint32, ok bool) { return f.wall, f.rtp, f.known }
 
-// want is told when the first slot wants to have the source, and when no slot does any more.
-func (f *farSource) want(on bool) { f.l.tell(linkMessage{kind: linkWant, source: f.id, on: on}) }
+// want has the source sent, or not any more.
+func (f *farSource) want(on bool) {
+	if f.asked != on {
+		f.asked = on
+		f.l.tell(linkMessage{kind: linkWant, source: f.id, on: on})
+	}
+}
 
 // Connect joins two meetings into one: everybody in either can be seen and heard in both. The endpoints' ids must differ. It lasts until
 // one of them is closed. Which meetings are connected already is for the caller to know.
@@ -254,7 +261,10 @@ func (l *link) announce(s *source) {
 	if s.origin.local == nil {
 		return
 	}
-	l.tell(linkMessage{kind: linkAnnounce, source: s.id, endpoint: s.origin.id, medium: s.medium, encoding: s.encoding, codec: s.kind, on: s.live})
+	l.tell(linkMessage{
+		kind: linkAnnounce, source: s.id, endpoint: s.origin.id, medium: s.medium, encoding: s.encoding, codec: s.kind, on: s.live,
+		resting: s.pub.demand.resting,
+	})
 }
 
 func (l *link) withdraw(s *source) {
@@ -272,6 +282,7 @@ func (l *link) tap(s *source, on bool) {
 	if s == nil || l.taps[s.id] == on {
 		return
 	}
+	l.sh.demandDue = true
 	if !on {
 		delete(l.taps, s.id)
 		s.tapped--
@@ -401,6 +412,10 @@ func (l *link) announced(now dataplane.Instant, m *linkMessage) {
 		}
 	}
 	s.setLive(now, m.on)
+	if s.pub.demand.resting != m.resting {
+		s.pub.demand.resting = m.resting
+		l.sh.touch(s.medium)
+	}
 }
 
 func (l *link) withdrawn(now dataplane.Instant, id munge.Source) {

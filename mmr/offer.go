@@ -28,8 +28,13 @@ func extensionsOf(m Medium) []description.Extension {
 	if m != Audio {
 		list = append(list, description.Extension{ID: extDependency, URI: dependencyURI})
 	}
-	if m == Audio {
+	switch m {
+	case Audio:
 		list = append(list, description.Extension{ID: extAudioLevel, URI: "urn:ietf:params:rtp-hdrext:ssrc-audio-level"})
+	case Video:
+		list = append(list,
+			description.Extension{ID: extRID, URI: "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"},
+			description.Extension{ID: extRepairedRID, URI: "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"})
 	}
 	return list
 }
@@ -41,6 +46,15 @@ func slotExtensions(m Medium) []description.Extension {
 		list = append(list, description.Extension{ID: extDependency, URI: dependencyURI})
 	}
 	return list
+}
+
+// ridsOf returns the encodings of simulcast that the box takes of a medium, the smallest first. What is shared comes in one: it has to be
+// readable.
+func ridsOf(m Medium) []string {
+	if m == Video {
+		return []string{"l", "m", "h"}
+	}
+	return nil
 }
 
 // kindOf returns the kind of SDP section a medium has.
@@ -132,7 +146,9 @@ func (e *endpoint) describe(ts *[NumMedia]*transport) description.Offer {
 // sections returns what the client may send of a medium, then its receive slots.
 func (e *endpoint) sections(m Medium) (list []description.Section) {
 	if e.up[m] != nil {
-		list = append(list, description.Section{Mid: upMidOf(m), Kind: kindOf(m), Codecs: codecsOf(m, e.m.codecs), Extensions: extensionsOf(m)})
+		list = append(list, description.Section{
+			Mid: upMidOf(m), Kind: kindOf(m), Codecs: codecsOf(m, e.m.codecs), Extensions: extensionsOf(m), Encodings: ridsOf(m),
+		})
 	}
 	for i, d := range e.slots[m] {
 		list = append(list, description.Section{

@@ -162,7 +162,7 @@ func (e *endpoint) replan(now dataplane.Instant) {
 	if !b.numbered {
 		return
 	}
-	b.estimator.Want(e.useful())
+	b.estimator.Want(e.wished)
 	b.pacer.SetRate(bwe.Time(now), b.paceRate())
 	if b.estimator.ProbeDue(bwe.Time(now)) {
 		e.listPaced(now)
@@ -180,47 +180,6 @@ func (b *budget) paceRate() float64 {
 	}
 	drain := float64(b.queues[0].bytes+b.queues[1].bytes) * 8 / drainWithin.Seconds()
 	return min(max(paceFactor*target, drain), paceMost*target)
-}
-
-// useful is how much could be sent to the endpoint, in bit/s, if its path carries it: the largest encoding of every slot.
-func (e *endpoint) useful() uint64 {
-	sum := uint64(0)
-	for m := Video; m <= Content; m++ {
-		for _, d := range e.slots[m] {
-			if d.pub != nil {
-				sum += d.pub.most()
-			}
-		}
-	}
-	if sum == 0 {
-		return 0
-	}
-	return sum + sum/16 + AudioSlots*voiceRate
-}
-
-const (
-	// voiceRate is what a voice takes, headers included.
-	voiceRate = 56_000
-	// unseenRate is reckoned for a picture of which nothing has come, encodingStep for a larger encoding that does not come: times the smaller.
-	unseenRate   = 1_500_000
-	encodingStep = 3
-)
-
-// most is about the rate of the largest encoding.
-func (p *publication) most() (rate uint64) {
-	for _, s := range p.encodings {
-		switch {
-		case s == nil:
-		case s.live:
-			rate = max(rate, s.rate.total())
-		default:
-			rate *= encodingStep
-		}
-	}
-	if rate == 0 {
-		return unseenRate
-	}
-	return rate
 }
 
 // send sends a packet whose turn has come.

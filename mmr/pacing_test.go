@@ -162,7 +162,8 @@ func TestAdaptingWithoutAllocation(t *testing.T) {
 func TestPacing(t *testing.T) {
 	g := setUp(t, 2, &rig{adapts: true})
 	slow, fast := g.ears[0], g.ears[1]
-	slow.rate = 1_500_000 // a picture of 5.5 kB and a voice every 20 ms are 2.4 Mbit/s
+	slow.rate = 1_500_000                                        // a picture of 5.5 kB and a voice every 20 ms are 2.4 Mbit/s
+	slow.e.allocated, slow.e.nextAllocation = 1, dataplane.Never // the picture is not paused: this is about what is sent in spite of the estimate
 	speech := slow.e.slots[Audio][0].packets
 	waited, most := 0, 0
 	var busiest, largest uint64

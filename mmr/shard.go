@@ -70,12 +70,15 @@ type shard struct {
 	stale     [NumMedia]bool
 	unsettled bool // an event is due, or something of stale is set
 	codecsDue bool // the codec rule is to be applied again
+	demandDue bool // what is needed of somebody's encodings may have changed
+	divider   *allocation
 
 	due      dataplane.Instant // of what comes first
 	nextTick dataplane.Instant
 	codecsAt dataplane.Instant // when a better codec may be sent
 	every    dataplane.Instant // feedbackEvery or idleEvery
 	phase    int
+	demandAt dataplane.Instant // when an encoding that nobody needs is to be stopped
 	nackAt   dataplane.Instant // when something missing is to be asked for again
 	// nextReport is when links are told the clocks of sources.
 	nextReport dataplane.Instant
@@ -98,7 +101,7 @@ func newShard() *shard {
 	return &shard{
 		byID: map[EndpointID]*endpoint{}, byOrigin: map[EndpointID]*origin{}, sources: map[munge.Source]*source{},
 		voices: speaker.New[*source](speaker.Config{Ranked: AudioSlots + 1}), scratch: make([]byte, 0, dataplane.MaxDatagram), due: dataplane.Never,
-		codecsAt: dataplane.Never, nackAt: dataplane.Never, paceAt: dataplane.Never, every: idleEvery,
+		codecsAt: dataplane.Never, nackAt: dataplane.Never, demandAt: dataplane.Never, paceAt: dataplane.Never, every: idleEvery,
 	}
 }
 
@@ -204,12 +207,13 @@ func (sh *shard) flush(now dataplane.Instant) {
 	}
 	sh.gaps = sh.gaps[:0]
 	sh.settle(now)
+	sh.updateDemand(now)
 	sh.flushLinks(now)
 }
 
 // advance does what is due and returns when it wants to be called next. It is cheap when nothing is due.
 func (sh *shard) advance(now dataplane.Instant) (next dataplane.Instant) {
-	if now < sh.due && !sh.unsettled && !sh.codecsDue {
+	if now < sh.due && !sh.unsettled && !sh.codecsDue && !sh.demandDue {
 		return sh.due
 	}
 	sh.due = dataplane.Never
@@ -227,6 +231,8 @@ func (sh *shard) advance(now dataplane.Instant) (next dataplane.Instant) {
 		sh.wake(sh.nextTick)
 	}
 	sh.settle(now)
+	sh.wake(sh.demandAt)
+	sh.updateDemand(now)
 	sh.flushLinks(now)
 	return sh.due
 }
@@ -259,7 +265,7 @@ func (sh *shard) tick(now dataplane.Instant) {
 	sh.nextTick = now + sh.every/tickPhases
 	for _, s := range sh.sources {
 		s.checkSilence(now)
-		if s.kind.Video() {
+		if s.live && s.kind.Video() {
 			s.rate.update(now)
 		}
 	}
@@ -272,6 +278,7 @@ func (sh *shard) tick(now dataplane.Instant) {
 	for i := sh.phase; i < len(sh.endpoints); i += tickPhases {
 		e := sh.endpoints[i]
 		e.feedback(now)
+		e.reallocate(now)
 		e.replan(now)
 		if now >= e.nextReport {
 			e.nextReport = now + reportEvery

@@ -22,14 +22,15 @@ func (sh *shard) settle(now dataplane.Instant) {
 		for _, e := range sh.endpoints {
 			if stale[Video] {
 				e.assignVideo(now)
-				e.chooseLayers(now, Video)
 			}
 			if stale[Audio] || stale[Video] { // voices follow their pictures
 				e.assignAudio(now)
 			}
 			if stale[Content] {
 				e.assignContent(now)
-				e.chooseLayers(now, Content)
+			}
+			if stale[Video] || stale[Content] {
+				e.allocate(now)
 			}
 		}
 	}
@@ -208,7 +209,7 @@ func (e *endpoint) assignDefault(now dataplane.Instant) {
 	}
 	for _, o := range e.sh.origins {
 		p := &o.sends[Video]
-		if !p.live() || o.id == e.id || p.mark == e.sh.round {
+		if !p.live() && !p.demand.resting || o.id == e.id || p.mark == e.sh.round {
 			continue
 		}
 		d := freeSlot(slots)
@@ -227,7 +228,7 @@ func freeSlot(slots []*downTrack) *downTrack {
 		}
 	}
 	for _, d := range slots {
-		if !d.pub.live() {
+		if !d.pub.live() && !d.pub.demand.resting {
 			return d
 		}
 	}

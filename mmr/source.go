@@ -127,6 +127,7 @@ func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, encoding 
 	sh.sources[s.id] = s
 	pub.encodings[encoding] = s
 	sh.touch(m)
+	sh.demandDue = true
 	for _, l := range sh.links {
 		l.announce(s)
 	}
@@ -170,7 +171,10 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 	if a.in.Codec.ClockRate() != s.kind.ClockRate() {
 		return // sound for a picture, or no codec at all
 	}
-	s.kind = a.in.Codec
+	if s.kind != a.in.Codec {
+		s.kind = a.in.Codec
+		s.rate = rateMeter{} // another codec has other layers
+	}
 	if s.kind.Video() {
 		s.measure(&a, payload, len(pkt))
 	}
@@ -349,6 +353,9 @@ func (s *source) setLive(now dataplane.Instant, live bool) {
 	}
 	s.live = live
 	s.sh.touch(s.medium)
+	if live {
+		s.rate.restart()
+	}
 	for _, l := range s.sh.links {
 		l.announce(s)
 	}
@@ -393,17 +400,13 @@ func (s *source) subscribe(d *downTrack) {
 		return
 	}
 	s.down = append(s.down, d)
-	if far, ok := s.feed.(*farSource); ok && len(s.down) == 1 && s.kind.Video() {
-		far.want(true)
-	}
+	s.sh.demandDue = true
 }
 
 func (s *source) unsubscribe(d *downTrack) {
 	if i := slices.Index(s.down, d); i >= 0 {
 		s.down = slices.Delete(s.down, i, i+1)
-		if far, ok := s.feed.(*farSource); ok && len(s.down) == 0 && s.kind.Video() {
-			far.want(false)
-		}
+		s.sh.demandDue = true
 	}
 }
 

@@ -22,10 +22,14 @@ type tracks struct {
 	recorder   *twcc.Recorder // of what comes over all transports
 	apart      bool           // each transport is numbered by itself
 	repeats    bucket
+	wished     uint64 // what could be sent if the path carried it, in bit/s, 0 no pictures
+	allocated  uint64 // what budget.available said when it was last divided
 	reporter   uint32 // SSRC of what is sent about its own streams
 	toldCodecs CodecsWanted
 	senderTime senderTime
 	nextReport dataplane.Instant
+	// nextAllocation is when the budget is divided again.
+	nextAllocation dataplane.Instant
 }
 
 // newEndpointTracks makes the tracks that the configuration asks for, with the SSRCs that the offer announces.

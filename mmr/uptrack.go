@@ -233,7 +233,9 @@ func (e *endpoint) learn(now dataplane.Instant, tt *transportTracks, media []Med
 	_, rtx := u.formats.find(h.PayloadType)
 	rid := x.rid
 	if rtx {
-		rid = x.repairedRID
+		if rid = x.repairedRID; len(rid) == 0 {
+			rid = x.rid // pion repeats the extensions of what it repairs
+		}
 	}
 	encoding := u.encodingOf(rid)
 	if encoding < 0 {
@@ -297,6 +299,13 @@ func (u *upStream) start(now dataplane.Instant, ssrc uint32) {
 	u.ssrc = ssrc
 	u.reported = false
 	u.rx = nack.NewReceiver(nack.Config{ClockRate: u.kind.ClockRate()})
+	if u.src == nil || u.src.last > 0 {
+		u.announce(now)
+	}
+}
+
+// announce makes a source of the stream, before anything of it has come.
+func (u *upStream) announce(now dataplane.Instant) {
 	u.src = u.e.sh.newSource(now, u.e.sh.originOf(u.e.id), u.medium, u.encoding, u.kind, u)
 }
 
@@ -467,6 +476,11 @@ func (u *upTrack) bindTo(now dataplane.Instant, tt *transportTracks, a *answered
 			st.end(now)
 		}
 		u.streams, u.rids = [maxEncodings]*upStream{}, a.RIDs
+	}
+	for i := range u.rids {
+		if st := u.stream(i); st.src == nil {
+			st.announce(now)
+		}
 	}
 	if len(u.rids) > 0 || a.SSRC == 0 {
 		for _, st := range u.streams {

@@ -20,6 +20,7 @@ const (
 	latestTransports
 	latestSpeaker
 	latestCodecs
+	latestLayers
 	latestQuality // of the monitor, not of the router
 	numLatest
 )
@@ -35,6 +36,8 @@ func kindOf(e mmr.Event) (latest, bool) {
 		return latestSpeaker, true
 	case mmr.CodecsWanted:
 		return latestCodecs, true
+	case mmr.EncodingsWanted:
+		return latestLayers, true
 	}
 	return 0, false
 }

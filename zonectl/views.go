@@ -137,6 +137,8 @@ func message(e mmr.Event) wire.Message {
 		return wire.Speaker{Participant: string(e.Speaker)}
 	case mmr.CodecsWanted:
 		return codecsMessage(e)
+	case mmr.EncodingsWanted: // only cameras send more than one
+		return wire.SendLayers{Media: []wire.MediumLayers{{Medium: nameOf(e.Medium), RIDs: e.RIDs}}}
 	case wire.Quality:
 		return e
 	}

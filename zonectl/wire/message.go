@@ -179,6 +179,11 @@ type (
 		Media []MediumCodec `json:"media"`
 	}
 
+	// SendLayers says which encodings of simulcast somebody needs; the client may stop the others. Always whole.
+	SendLayers struct {
+		Media []MediumLayers `json:"media"`
+	}
+
 	// Speaker is the participant who speaks loudest, after hysteresis; empty for nobody.
 	Speaker struct {
 		Participant string `json:"participant"`
@@ -285,6 +290,7 @@ func (Left) Type() string           { return "left" }
 func (MeetingChanged) Type() string { return "meeting-changed" }
 func (Slots) Type() string          { return "slots" }
 func (SendCodecs) Type() string     { return "send-codecs" }
+func (SendLayers) Type() string     { return "send-layers" }
 func (Speaker) Type() string        { return "speaker" }
 func (Transports) Type() string     { return "transports" }
 func (Quality) Type() string        { return "quality" }

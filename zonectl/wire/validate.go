@@ -24,6 +24,7 @@ const (
 	MaxScore        = 5 // FlowQuality.Score
 	MaxRelays       = 8
 	MaxRelayURLs    = 20  // of one relay
+	MaxRIDs         = 8   // MediumLayers.RIDs
 	maxLine         = 400 // addresses, ciphers, sentences
 )
 
@@ -326,6 +327,19 @@ func (m SendCodecs) validate() error {
 	for i := range min(len(m.Media), len(Media)) {
 		c.medium(m.Media[i].Medium)
 		c.length("codec", m.Media[i].Codec, 1, MaxID)
+	}
+	return c.err()
+}
+
+func (m SendLayers) validate() error {
+	var c checks
+	c.between("media: entries", len(m.Media), 0, len(Media))
+	for i := range min(len(m.Media), len(Media)) {
+		c.medium(m.Media[i].Medium)
+		c.between("rids: entries", len(m.Media[i].RIDs), 0, MaxRIDs)
+		for _, rid := range m.Media[i].RIDs[:min(len(m.Media[i].RIDs), MaxRIDs)] {
+			c.length("rid", rid, 1, MaxID)
+		}
 	}
 	return c.err()
 }

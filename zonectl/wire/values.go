@@ -60,6 +60,12 @@ type MediumCodec struct {
 	Codec  string `json:"codec"` // "vp8", "vp9", "h264", "av1"; there may be others later
 }
 
+// MediumLayers names the encodings of one medium that are needed.
+type MediumLayers struct {
+	Medium Medium   `json:"medium"`
+	RIDs   []string `json:"rids"` // as the answer named them; empty: none
+}
+
 // View asks for a picture in a video slot.
 type View struct {
 	Slot        int    `json:"slot"`                  // 0 to slots-1

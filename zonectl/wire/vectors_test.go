@@ -49,6 +49,7 @@ var vectors = map[string]Message{
 	"slots": Slots{Slots: []Slot{{Mid: "audio0", Medium: Audio, Participant: "anna"}, {Mid: "video0", Medium: Video, Participant: "anna", Paused: true},
 		{Mid: "content0", Medium: Content}}},
 	"send-codecs": SendCodecs{Media: []MediumCodec{{Medium: Video, Codec: "vp9"}, {Medium: Content, Codec: "vp8"}}},
+	"send-layers": SendLayers{Media: []MediumLayers{{Medium: Video, RIDs: []string{"l", "m"}}}},
 	"speaker":     Speaker{Participant: "anna"},
 	"transports": Transports{Transports: []TransportState{{Medium: Audio, State: "connected", Rung: "udp", Local: "192.0.2.1:8801",
 		Remote: "[2001:db8::7]:50000", Cipher: "SRTP_AEAD_AES_128_GCM", DSCP: 46}, {Medium: Video, State: "new", DSCP: -1}}},

@@ -16,6 +16,7 @@ const (
 	maxSources    = 16   // SSRCs of one section
 	maxFormats    = 64   // payload types of one section
 	maxParameters = 1024 // bytes of a=fmtp; longer ones, which hold parameter sets, are passed over
+	maxRIDs       = 8    // encodings of one section; more are passed over
 
 	maxFingerprints = 8 // of one section; more are passed over
 )
@@ -45,6 +46,7 @@ type Accepted struct {
 	Codecs         []Codec       // in order of preference
 	Extensions     []Extension
 	Mixed          bool              // one-byte and two-byte header extensions together (a=extmap-allow-mixed)
+	RIDs           []string          // of the encodings that the client sends, in its order; nil without simulcast
 	SSRCs          []uint32          // in order of appearance
 	Retransmission map[uint32]uint32 // SSRC → SSRC of its RTX (ssrc-group FID), nil for none
 }
@@ -184,6 +186,25 @@ func (s *Accepted) take(attr sdp.Attribute) {
 		s.takeSource(attr.Value)
 	case "ssrc-group":
 		s.takeGroup(attr.Value)
+	case "simulcast":
+		s.takeSimulcast(attr.Value)
+	}
+}
+
+// takeSimulcast reads what the client sends, RFC 8853 section 5.1: "send l;m;~h", each an encoding, or alternatives separated by commas,
+// of which the first counts. An encoding that begins with a tilde is paused at first.
+func (s *Accepted) takeSimulcast(value string) {
+	fields := strings.Fields(value)
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i] != "send" {
+			continue
+		}
+		for _, encoding := range strings.Split(fields[i+1], ";") {
+			rid, _, _ := strings.Cut(encoding, ",")
+			if rid = strings.TrimPrefix(rid, "~"); rid != "" && len(s.RIDs) < maxRIDs {
+				s.RIDs = append(s.RIDs, rid)
+			}
+		}
 	}
 }
 

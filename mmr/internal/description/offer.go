@@ -37,8 +37,9 @@ type Section struct {
 	Send       bool   // the box sends (sendonly), else it receives (recvonly)
 	Codecs     []Codec
 	Extensions []Extension
-	SSRC       uint32 // of what the box sends
-	RTXSSRC    uint32 // of its retransmissions, 0 without
+	Encodings  []string // RIDs of the simulcast that the box takes, the smallest encoding first; nil for one encoding alone
+	SSRC       uint32   // of what the box sends
+	RTXSSRC    uint32   // of its retransmissions, 0 without
 }
 
 // Codec is one payload type.
@@ -146,6 +147,7 @@ func (o *Offer) section(g *Group, i int) *sdp.MediaDescription {
 	for i := range s.Codecs {
 		a.codec(&s.Codecs[i], common == nil)
 	}
+	a.simulcast(s.Encodings)
 	a.sources(s)
 	if i == 0 {
 		a.candidates(o.Candidates, o.TCP)
@@ -203,6 +205,17 @@ func (a attributes) codec(c *Codec, feedback bool) {
 	case c.Parameters != "":
 		a.add("fmtp", pt+" "+c.Parameters)
 	}
+}
+
+// simulcast offers to take several encodings of one picture. RFC 8853, section 5.1.
+func (a attributes) simulcast(rids []string) {
+	if len(rids) == 0 {
+		return
+	}
+	for _, rid := range rids {
+		a.add("rid", rid+" recv")
+	}
+	a.add("simulcast", "recv "+strings.Join(rids, ";"))
 }
 
 // cname is the same for all slots: they share the box's clock.

@@ -11,13 +11,26 @@ import { MEDIA } from './protocol.js';
 /**
  * How each medium is sent. Chromium marks its uplink by networkPriority (RFC 8837): audio EF, video at high AF41, at medium AF42, so that the
  * network can tell content from video.
- * @type {Record<Medium, {priority: RTCPriorityType, bitrate: number, degradation?: RTCDegradationPreference}>}
+ * @type {Record<Medium, {priority: RTCPriorityType, bitrate: number, degradation?: RTCDegradationPreference, temporal?: boolean}>}
  */
 const SENDING = {
   audio: { priority: 'high', bitrate: 64_000 },
-  video: { priority: 'high', bitrate: 1_700_000, degradation: 'balanced' },
-  content: { priority: 'medium', bitrate: 2_500_000, degradation: 'maintain-resolution' },
+  video: { priority: 'high', bitrate: 1_700_000, degradation: 'balanced', temporal: true },
+  content: { priority: 'medium', bitrate: 2_500_000, degradation: 'maintain-resolution', temporal: true },
 };
+
+/**
+ * The encodings of a camera's picture that the box may ask for (a=simulcast), by their RIDs.
+ * @type {Record<string, {scale: number, bitrate: number}>}
+ */
+const ENCODINGS = {
+  l: { scale: 4, bitrate: 150_000 },
+  m: { scale: 2, bitrate: 500_000 },
+  h: { scale: 1, bitrate: 1_700_000 },
+};
+
+/** Three layers in time: whoever has little bandwidth is sent every second picture, or every fourth. */
+const TEMPORAL = 'L1T3';
 
 /** @param {string} mid @returns {Medium} */
 export function mediumOf(mid) {
@@ -45,6 +58,7 @@ function chooseCodec(parameters, wish) {
   if (!codec || !wish) return;
   const encodings = /** @type {(RTCRtpEncodingParameters & {codec?: RTCRtpCodec, scalabilityMode?: string})[]} */ (parameters.encodings ?? []);
   const layered = LAYERED.includes(wish);
+  const any = encodings.some((encoding) => encoding.active);
   encodings.forEach((encoding, i) => {
     encoding.codec = codec;
     if (!layered) {
@@ -53,7 +67,7 @@ function chooseCodec(parameters, wish) {
     }
     encoding.scalabilityMode = SPATIAL;
     // All sizes are in one stream.
-    encoding.active = encoding.active && i === encodings.length - 1;
+    encoding.active = any && i === encodings.length - 1;
     encoding.scaleResolutionDownBy = 1;
   });
 }
@@ -65,16 +79,21 @@ export class Peer {
   #tracks;
   /** @type {Map<Medium, string>} in which codec the box wants a medium; what the browser begins with where nothing is said */
   codecs;
+  /** @type {Map<Medium, string[]>} the encodings that somebody looks at, by RID; all where nothing is said */
+  needed;
+  /** Parameters are read, changed and set: one change after the other. */
+  #tuning = Promise.resolve();
   #closed = false;
 
   /**
    * @param {Tracks} tracks what is sent at present
-   * @param {Map<Medium, string>|undefined} codecs in which codec the box wants a medium
+   * @param {{codecs: Map<Medium, string>, needed: Map<Medium, string[]>}|null} before the peer before, and what the box asked of it
    * @param {PeerEvents} events
    * @param {RTCIceServer[]} iceServers
    */
-  constructor(tracks, codecs, events, iceServers) {
-    this.codecs = new Map(codecs);
+  constructor(tracks, before, events, iceServers) {
+    this.codecs = new Map(before?.codecs);
+    this.needed = new Map(before?.needed);
     this.#events = events;
     this.#tracks = { ...tracks };
     this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers });
@@ -137,6 +156,17 @@ export class Peer {
     for (const { medium } of media) await this.#tune(medium);
   }
 
+  /**
+   * Sends what somebody looks at and no other encodings.
+   * @param {{medium: Medium, rids: string[]|null}[]} media
+   */
+  async setNeeded(media) {
+    for (const { medium, rids } of media) {
+      this.needed.set(medium, rids ?? []);
+      await this.#tune(medium);
+    }
+  }
+
   /** @param {Medium} medium */
   sender(medium) {
     return this.#up(medium)?.sender ?? null;
@@ -158,24 +188,41 @@ export class Peer {
   }
 
   /** @param {Medium} medium */
-  async #tune(medium) {
+  #tune(medium) {
+    this.#tuning = this.#tuning.then(async () => {
+      try {
+        await this.#setParameters(medium, true);
+      } catch {
+        // Layers in time are the newest of the parameters, so they are what an older browser stumbles over.
+        await this.#setParameters(medium, false);
+      }
+    }).catch((error) => {
+      // A browser that knows another of them not, or a connection closed meanwhile. Media flows all the same.
+      console.info(`sending parameters of ${medium}:`, error);
+    });
+    return this.#tuning;
+  }
+
+  /** @param {Medium} medium @param {boolean} temporal whether layers in time are asked for */
+  async #setParameters(medium, temporal) {
     const sender = this.#up(medium)?.sender;
     if (!sender) return;
     const wanted = SENDING[medium];
+    const needed = this.needed.get(medium);
     const parameters = sender.getParameters();
-    for (const encoding of parameters.encodings ?? []) {
-      encoding.priority = wanted.priority;
-      encoding.networkPriority = wanted.priority;
-      encoding.maxBitrate = wanted.bitrate;
+    const encodings = /** @type {(RTCRtpEncodingParameters & {scalabilityMode?: string})[]} */ (parameters.encodings ?? []);
+    // Chromium takes these two for the sender, from its first encoding, and refuses them in any other.
+    if (encodings.length > 0) encodings[0].priority = encodings[0].networkPriority = wanted.priority;
+    for (const encoding of encodings) {
+      const layer = encodings.length > 1 ? ENCODINGS[encoding.rid ?? ''] : undefined;
+      encoding.maxBitrate = layer?.bitrate ?? wanted.bitrate;
+      if (layer) encoding.scaleResolutionDownBy = layer.scale;
+      if (layer) encoding.active = needed?.includes(encoding.rid ?? '') ?? true;
+      if (temporal && wanted.temporal) encoding.scalabilityMode = TEMPORAL;
     }
     if (wanted.degradation) parameters.degradationPreference = wanted.degradation;
     chooseCodec(parameters, this.codecs.get(medium));
-    try {
-      await sender.setParameters(parameters);
-    } catch (error) {
-      // A browser that knows one of them not, or a connection closed meanwhile. Media flows all the same.
-      console.info(`sending parameters of ${medium}:`, error);
-    }
+    await sender.setParameters(parameters);
   }
 
   #report() {

@@ -59,6 +59,7 @@ const SERVER = {
   'meeting-changed': object({ state: number, meeting }),
   slots: object({ slots: list(slot) }),
   'send-codecs': object({ media: list(object({ medium, codec: string })) }),
+  'send-layers': object({ media: list(object({ medium, rids: list(string) })) }),
   speaker: object({ participant: string }),
   quality: object({ media: list(judged) }),
   transports: object({ transports: list(transport) }),

@@ -144,6 +144,7 @@ export class Session {
     joined: (message) => this.#announce(message),
     muted: (message) => this.#muted(message),
     'send-codecs': ({ media }) => void this.#peer?.setCodecs(media ?? []),
+    'send-layers': ({ media }) => void this.#peer?.setNeeded(media ?? []),
     'role-changed': ({ role }) => notify(this.#store, 'info', t(role === 'host' ? 'notice.host' : 'notice.nohost')),
     failure: (message) => this.#failure(message),
     bye: ({ error }) => this.#bye(error),
@@ -193,9 +194,9 @@ export class Session {
   /** @param {number} generation @param {boolean} fresh @param {string} sdp @param {import('./protocol.js').Relay[]} relays */
   async #answer(generation, fresh, sdp, relays) {
     if (fresh || !this.#peer) {
-      const codecs = this.#peer?.codecs;
-      this.#peer?.close();
-      this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), codecs, {
+      const before = this.#peer;
+      before?.close();
+      this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), before, {
         slots: (slots) => this.playback.setSlots(slots),
         state: (state) => this.#mediaChanged(state),
       }, iceServers(relays));

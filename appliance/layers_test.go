@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"meetzone/appliance/appliancetest"
+)
+
+// watchLayers adds to watchPeers what a page sends of each encoding, how large the pictures are that it gets, and what it has sent in all.
+const watchLayers = `(() => {
+  window.layers = async () => {
+    const pc = window.peers.filter((p) => p.connectionState !== 'closed').at(-1);
+    if (!pc) return {};
+    const all = [...(await pc.getStats()).values()];
+    const out = all.filter((s) => s.type === 'outbound-rtp' && s.kind === 'video');
+    const frames = Object.fromEntries(out.filter((s) => s.rid).map((s) => [s.rid, s.framesSent ?? s.framesEncoded ?? 0]));
+    const heights = all.filter((s) => s.type === 'inbound-rtp' && s.kind === 'video' && s.framesDecoded > 0).map((s) => s.frameHeight ?? 0);
+    const sender = pc.getTransceivers().find((one) => one.mid === 'video-up')?.sender;
+    const active = (sender?.getParameters().encodings ?? []).filter((e) => e.active).map((e) => e.rid);
+    return {frames, active, height: Math.max(0, ...heights), up: out.reduce((n, s) => n + s.bytesSent, 0)};
+  };
+})()`
+
+// layers is what watchLayers' function returns.
+type layers struct {
+	Frames map[string]int // sent, by RID
+	Active []string       // RIDs of what it may send
+	Height int            // of the largest picture that it gets
+	Up     int            // bytes of video sent
+}
+
+func layersOf(t *testing.T, b appliancetest.Browser) (l layers) {
+	t.Helper()
+	if err := b.Eval("layers()", &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// waitLayers waits until what a page sends and gets is as it should be, and returns how long that took.
+func waitLayers(t *testing.T, b appliancetest.Browser, what string, patience time.Duration, ok func(layers) bool) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for tick := time.NewTicker(50 * time.Millisecond); ; <-tick.C {
+		l := layersOf(t, b)
+		if ok(l) {
+			return time.Since(begun)
+		}
+		if time.Since(begun) > patience {
+			t.Fatalf("%s: not within %v: %+v", what, patience, l)
+		}
+	}
+}
+
+// uplink returns what a page sends of pictures, in bit/s, over some seconds.
+func uplink(t *testing.T, b appliancetest.Browser) float64 {
+	t.Helper()
+	const span = 4 * time.Second
+	before, begun := layersOf(t, b).Up, time.Now()
+	<-time.After(span)
+	return float64(layersOf(t, b).Up-before) * 8 / time.Since(begun).Seconds()
+}
+
+// press clicks the button of a label.
+func press(t *testing.T, b appliancetest.Browser, label string) {
+	t.Helper()
+	if err := b.Eval(fmt.Sprintf(`document.querySelector('button[aria-label=%q]').click()`, label), nil); err != nil {
+		t.Fatalf("press %s: %v", label, err)
+	}
+}
+
+// TestNetnsChromiumLayers: whoever shows somebody small gets the small encoding, who shows them large the large one. What nobody looks at is
+// not sent, which the uplink shows, and comes back within a second.
+func TestNetnsChromiumLayers(t *testing.T) {
+	lab := appliancetest.New(t, 2)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	small := appliancetest.Chromium(t, lab.Clients[0].NS, chromedp.WindowSize(420, 320))
+	large := appliancetest.Chromium(t, lab.Clients[1].NS)
+	for i, b := range []appliancetest.Browser{small, large} {
+		join(t, b, fmt.Sprintf("https://%s/j/%s", lab.Clients[i].Box, meeting.Number), []string{"Ada", "Bob"}[i])
+		if err := b.Eval(watchLayers, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitLayers(t, small, "the small window gets a small picture", 30*time.Second, func(l layers) bool { return l.Height > 0 && l.Height <= 180 })
+	waitLayers(t, large, "whom only the small window shows sends one encoding", 30*time.Second, func(l layers) bool {
+		return slices.Equal(l.Active, []string{"l"})
+	})
+	waitLayers(t, large, "the large window gets a larger picture", 30*time.Second, func(l layers) bool { return l.Height >= 270 })
+
+	quickest := time.Hour
+	var few, many float64
+	for range 3 {
+		waitLayers(t, small, "the largest encoding is not sent", 30*time.Second, func(l layers) bool { return !slices.Contains(l.Active, "h") })
+		few = uplink(t, small)
+		press(t, large, "Speaker view")
+		took := waitLayers(t, large, "the largest picture", 20*time.Second, func(l layers) bool { return l.Height >= 540 })
+		t.Logf("the largest picture was back after %v", took)
+		quickest = min(quickest, took)
+		many = uplink(t, small)
+		press(t, large, "Grid view")
+		if quickest < time.Second {
+			break
+		}
+	}
+	if quickest > time.Second {
+		t.Errorf("the largest encoding took %v to come back, want a second", quickest)
+	}
+	t.Logf("uplink with the largest encoding %.0f kbit/s, without %.0f", many/1000, few/1000)
+	waitLayers(t, small, "the largest encoding stops again", 30*time.Second, func(l layers) bool { return !slices.Contains(l.Active, "h") })
+	frames := layersOf(t, small).Frames["h"]
+	few = uplink(t, small)
+	if many < 1.3*few {
+		t.Errorf("uplink %.0f kbit/s with the largest encoding, %.0f without", many/1000, few/1000)
+	}
+	if more := layersOf(t, small).Frames["h"] - frames; more > 2 {
+		t.Errorf("%d pictures of the largest encoding were sent after it was stopped", more)
+	}
+}
