@@ -39,6 +39,15 @@ type leg struct {
 	at    time.Time
 	stats mmr.EndpointStats
 	ready [mmr.NumMedia]bool // connected then
+	sends [mmr.NumMedia]bool
+	// carried says which media had packets before this look, by direction.
+	carried [mmr.NumMedia][len(quality.Directions)]bool
+}
+
+// steady says whether a flow went on through the whole time since the look before. What began or ended meanwhile is not judged: its rates
+// would be those of half the time.
+func (l *leg) steady(medium mmr.Medium, direction quality.Direction, s subject) bool {
+	return l.carried[medium][direction] && (direction == quality.Down || l.sends[medium] && s.sends[medium])
 }
 
 func newMonitor(c *Controller) *monitor {
@@ -113,7 +122,10 @@ func (m *monitor) judge(ctx context.Context, run quality.Run, s subject) {
 		return // it has left, or its worker has no time
 	}
 	now := time.Now()
-	l := &leg{round: m.round, at: now, stats: stats}
+	l := &leg{round: m.round, at: now, stats: stats, sends: s.sends}
+	for medium, counted := range stats.Media {
+		l.carried[medium] = [...]bool{quality.Up: counted.Up.Packets > 0, quality.Down: counted.Down.Packets > 0}
+	}
 	for _, t := range stats.Transports {
 		l.ready[t.Medium] = t.State == mmr.TransportConnected
 	}
@@ -129,7 +141,8 @@ func (m *monitor) judge(ctx context.Context, run quality.Run, s subject) {
 		for _, direction := range quality.Directions {
 			figures := figuresOf(medium, direction, before, l, s, now)
 			score := quality.Of(nameOf(medium), figures)
-			if !score.Known() {
+			l.carried[medium][direction] = figures.Packets > 0
+			if !score.Known() || score > 0 && !before.steady(medium, direction, s) {
 				continue
 			}
 			flow := quality.Flow{Medium: nameOf(medium), Direction: direction}

@@ -56,6 +56,24 @@ func TestQuality(t *testing.T) {
 	if q := expect[wire.Quality](ben); q.Media[0].Up == nil || q.Media[0].Up.Score != 0 {
 		t.Errorf("Ben, of whom nothing comes, is told %+v", q.Media[0].Up)
 	}
+	// What has only just begun, or is muted meanwhile, is not judged by half of the time.
+	carry(ben, 250)
+	look()
+	if q := expect[wire.Quality](ben); q.Media[0].Up != nil {
+		t.Errorf("Ben, who has begun to speak meanwhile, is told %+v", q.Media[0].Up)
+	}
+	carry(ben, 250)
+	look()
+	if q := expect[wire.Quality](ben); q.Media[0].Up == nil || q.Media[0].Up.Score < 4 {
+		t.Errorf("Ben, who speaks, is told %+v", q.Media[0].Up)
+	}
+	carry(ben, 100)
+	ben.send(wire.SetMute{Medium: wire.Audio, Muted: true})
+	expect(ben, func(j wire.Joined) bool { return !j.Participant.Audio })
+	look()
+	if q := expect[wire.Quality](ben); q.Media[0].Up != nil {
+		t.Errorf("Ben, who has muted himself meanwhile, is told %+v", q.Media[0].Up)
+	}
 	if err := z.EndMeeting(t.Context(), info.Number); err != nil {
 		t.Fatal(err)
 	}

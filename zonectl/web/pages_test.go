@@ -88,6 +88,13 @@ func TestBrowserPages(t *testing.T) {
 	}
 	p.accessible("paused-dark")
 
+	// What the box judges as bad is said at the button.
+	z.say(wire.Quality{Media: []wire.MediumQuality{{Medium: wire.Audio, Down: &wire.FlowQuality{Score: 1.4, RTTMS: 900}}}})
+	p.wait("document.querySelector('.tool.poor')?.innerText.includes('Weak connection')")
+	p.accessible("weak-dark")
+	z.say(wire.Quality{Media: []wire.MediumQuality{{Medium: wire.Audio, Down: &wire.FlowQuality{Score: 4.4}}}})
+	p.wait("!document.querySelector('.tool.poor')")
+
 	// The next page: those of the first are given back.
 	z.invent(people[48:]...)
 	p.sees("1 of 2")

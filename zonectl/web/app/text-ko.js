@@ -120,6 +120,7 @@ export const korean = {
 
   'connection.title': '연결 상태',
   'connection.short': '연결',
+  'connection.poor': '연결 약함',
   'connection.control': '제어 채널',
   'connection.media': '미디어',
   'connection.rung': '경로',

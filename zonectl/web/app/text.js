@@ -125,6 +125,7 @@ const english = {
 
   'connection.title': 'Connection',
   'connection.short': 'Connection',
+  'connection.poor': 'Weak connection',
   'connection.control': 'Control channel',
   'connection.media': 'Media',
   'connection.rung': 'Path',

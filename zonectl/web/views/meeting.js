@@ -138,8 +138,10 @@ function toolbar({ store }, commands) {
   const unread = h('span.count.alert');
   chat.element.append(unread);
   setText(leave.text, t('leave.do'));
-  setText(connection.text, t('connection.short'));
-  const unwatch = store.watch(['local', 'participants', 'unread', 'panel'], ({ local, participants, unread: waiting, panel }) => {
+  const unwatch = store.watch(['local', 'participants', 'unread', 'panel', 'quality'], ({ local, participants, unread: waiting, panel, quality }) => {
+    const poor = worstOf(quality) < POOR;
+    setText(connection.text, t(poor ? 'connection.poor' : 'connection.short'));
+    connection.element.classList.toggle('poor', poor);
     toggled(mic, 'mic', local.mic, 'mic');
     toggled(cam, 'cam', local.cam, 'cam');
     setText(share.text, t(local.screen.on ? 'share.stop' : 'share.do'));
@@ -157,6 +159,14 @@ function toolbar({ store }, commands) {
     ...[mic, cam, share, people, chat, connection, leave].map((one) => one.element),
   );
   return { element, close: unwatch, buttons: { people: people.element, chat: chat.element, connection: connection.element } };
+}
+
+/** Below which score people notice; docs/quality.md says what a score is. */
+const POOR = 2.5;
+
+/** The worst score of the own media, 5 where nothing was judged. @param {import('../app/protocol.js').MediumQuality[]} quality */
+function worstOf(quality) {
+  return Math.min(5, ...quality.flatMap(({ up, down }) => [up, down]).map((flow) => flow?.score ?? 5));
 }
 
 /**
