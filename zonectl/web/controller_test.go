@@ -135,6 +135,7 @@ func lookAtQuality(t *testing.T, controller *zonectl.Controller, ada, bob *perso
 	ada.wait("/↑ [345]/.test(" + graph(0, "Quality") + ".innerText)")
 	ada.accessible("quality-dark")
 	ada.look(360, 740, "dark")
+	ada.wait("document.querySelector('.tool.leave').getBoundingClientRect().right <= 360")
 	ada.accessible("quality-360")
 	if eval[bool](ada, "document.querySelector('.panel-scroll').scrollWidth > document.querySelector('.panel-scroll').clientWidth") {
 		t.Error("the panel is wider than 360 pixels")
