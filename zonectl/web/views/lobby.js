@@ -18,7 +18,7 @@ export function lobbyView(app) {
   const heading = h('h1', { tabindex: '-1' }, t('lobby.title', { number: spaced(number) }));
   const element = frame(
     h('div.lobby-head', {}, heading, copyLinkButton(store, number)),
-    h('div.lobby', {}, preview.element, form.element),
+    h('div.lobby', {}, preview.element, form.element, preview.devices),
   );
   void app.media.open();
   return {
@@ -77,8 +77,8 @@ function previewBox({ store, media }) {
       h('div.preview-picture', {}, video, empty, h('div.preview-tools', {}, mic, cam)),
       level,
       troubles,
-      devices.element,
     ),
+    devices: devices.element,
     close() {
       unwatch();
       stopMeter();
