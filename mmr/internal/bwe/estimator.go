@@ -40,7 +40,8 @@ type Estimator struct {
 	loss     lossControl
 	prober   prober
 
-	began                   Time          // first packet, 0 none
+	began                   Time // first packet, 0 none
+	firstReport             Time
 	reported                Time          // last report, 0 none
 	roundTrip               time.Duration // as told
 	feedback                time.Duration // from sending to the report
@@ -165,6 +166,9 @@ func (e *Estimator) got(p *sent, path uint8, at Time) {
 
 // update brings the estimate up to date with what was reported.
 func (e *Estimator) update(now Time) {
+	if e.reported == 0 {
+		e.firstReport = now
+	}
 	e.reported = now
 	e.prober.started = true
 	arriving := e.acked.rate()
@@ -184,7 +188,23 @@ func (e *Estimator) update(now Time) {
 	if rate, ok := e.prober.result(now); ok {
 		e.probed(now, rate)
 	}
+	e.settle(now, state, arriving)
 }
+
+// settle ends the start where no probe has: when the path turns out to be used up, or after startTime. What arrives then counts.
+func (e *Estimator) settle(now Time, u usage, arriving float64) {
+	used := u == overuse || e.loss.average > muchLoss
+	if e.settled || !used && time.Duration(now-e.firstReport) < startTime {
+		return
+	}
+	e.settled = true
+	if !used {
+		e.control.rate = max(e.control.rate, arriving)
+	}
+}
+
+// startTime is how long the start takes at most.
+const startTime = 2 * time.Second
 
 // Overuse at ever lower rates does not come from what is sent: a path that is full carries about the same each time.
 const (
