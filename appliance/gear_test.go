@@ -32,6 +32,7 @@ import (
 
 	"meetzone/appliance/appliancetest"
 	"meetzone/dataplane/nstest"
+	"meetzone/dscp"
 	clips "meetzone/zonectl/client/media"
 )
 
@@ -552,6 +553,7 @@ func TestBrowserGearWatches(t *testing.T) {
 	wide := newPionGear(t, lab.Clients[0].NS).publish(whip+"?name=Wide", pattern)
 	small := newPionGear(t, lab.Clients[0].NS).publish(whip+"?name=Small", smallClip(t))
 	wide.talks.Store(true)
+	capture := mediaPackets(t, lab.Clients[1])
 	url := base + "/whep/" + meeting.Number
 	page := openGearPage(t, ns)
 	page.call("watch(%q, %q)", url, tokenFor(t, client(t, ns), base, meeting.Number, "viewer"))
@@ -581,7 +583,38 @@ func TestBrowserGearWatches(t *testing.T) {
 	if err := json.Unmarshal(daemon.Admin(t, "meeting", "show", meeting.Number, "--json"), &shown); err != nil || shown.Count != 2 {
 		t.Errorf("meeting show: %+v %v; watchers are no participants", shown, err)
 	}
-	for _, g := range watchers {
-		g.leave()
+	checkBundledMarks(t, capture.Packets())
+	watchers["GStreamer"].leave()
+	delete(watchers, "GStreamer") // webrtcbin does not tell that DTLS was closed
+	daemon.Admin(t, "meeting", "end", meeting.Number)
+	for name, g := range watchers {
+		until(t, g, name+" is told of the end", func(s sight) bool { return s.State != "connected" })
+	}
+	until(t, wide, "a publisher is told of the end", func(s sight) bool { return s.State != "connected" })
+}
+
+// checkBundledMarks wants voice and pictures on one 5-tuple, each packet with the mark of its class. It looks at those of the watchers whose payload
+// types are like ours.
+func checkBundledMarks(t *testing.T, packets []nstest.Packet) {
+	t.Helper()
+	want, bundled := shipped(t, "rfc4594"), 0
+	found := flows(packets, true, time.Time{})
+	for client, f := range found {
+		if f.kinds[opus] == 0 || f.kinds[vp8] == 0 {
+			continue
+		}
+		bundled++
+		for _, p := range packets {
+			kind, class := payloadType(p), dscp.Audio
+			if kind == vp8 {
+				class = dscp.Video
+			}
+			if p.Dst == client && (kind == opus || kind == vp8) && p.DSCP() != uint8(want[class]) {
+				t.Fatalf("payload type %d to %s has the mark %d, want %s", kind, client, p.DSCP(), want[class])
+			}
+		}
+	}
+	if bundled < 2 {
+		t.Errorf("%d of %d flows carry voice and pictures under our payload types; want those of pion and the page", bundled, len(found))
 	}
 }

@@ -3,15 +3,20 @@ package mmr
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"meetzone/dataplane"
+	"meetzone/mmr/internal/codec"
 )
 
 // The client of these tests is one PeerConnection of pion that offers, with payload types of its own.
@@ -319,4 +324,85 @@ func FuzzReadOffer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// talker sends voice on a clock of its own.
+type talker struct {
+	e   *endpoint
+	tt  transportTracks
+	seq uint16
+}
+
+func newTalker(t *testing.T, sh *shard, id EndpointID, ssrc uint32) *talker {
+	t.Helper()
+	e, _ := bareEndpoint(t, sh, id, 0)
+	k := &talker{e: e, tt: transportTracks{ids: offeredIDs}}
+	e.up[Audio].bindTo(0, &k.tt, &answered{SSRC: ssrc, Formats: formatsFor(Audio)})
+	return k
+}
+
+// packet sends speech, or what Opus sends in silence.
+func (k *talker) packet(now dataplane.Instant, loud bool) {
+	size := 3
+	if loud {
+		size = 100
+	}
+	k.seq++
+	h := rtp.Header{Version: 2, PayloadType: offeredFormats[codec.Opus].pt, SequenceNumber: k.seq, Timestamp: uint32(k.seq) * 960, SSRC: k.e.up[Audio].streams[0].ssrc}
+	b, err := (&rtp.Packet{Header: h, Payload: make([]byte, size)}).Marshal()
+	if err != nil {
+		panic(err)
+	}
+	k.e.sh.arrived(now, k.e, &k.tt, []Medium{Audio}, b)
+}
+
+// TestOneVoice: an endpoint with one audio slot hears whoever speaks; while that changes, or when the speaker leaves, it is never without a
+// voice that is there.
+func TestOneVoice(t *testing.T) {
+	sh := newShard()
+	var talkers []*talker
+	for i := range 5 {
+		talkers = append(talkers, newTalker(t, sh, EndpointID(fmt.Sprint("t", i)), uint32(100+i)))
+	}
+	cfg := EndpointConfig{ID: "screen", ClientOffers: true, VideoSlots: 1, Notify: func(Event) {}}
+	screen := &endpoint{tracks: newEndpointTracks(cfg), id: cfg.ID, sh: sh, cfg: cfg}
+	sh.addEndpoint(0, screen)
+	if len(screen.slots[Audio]) != 1 || len(screen.slots[Video]) != 1 || len(screen.slots[Content]) != 0 {
+		t.Fatalf("slots %v", screen.slots)
+	}
+	screen.applyAnswer(0, []answered{{Medium: Audio, Formats: formatsFor(Audio)}, {Medium: Video, Formats: formatsFor(Video)}})
+	out := newOutlet(t)
+	sh.senderReady(0, screen, []Medium{Audio, Video}, out)
+	now, heard := dataplane.Instant(0), func() EndpointID { return screen.slots[Audio][0].slot().Source }
+	const step = dataplane.Instant(20 * time.Millisecond)
+	speak := func(who int, length time.Duration) {
+		t.Helper()
+		before := heard()
+		for end := now + dataplane.Instant(length); now < end; now += step {
+			for i, k := range talkers {
+				if k.e.sh.byID[k.e.id] == k.e {
+					k.packet(now, i == who)
+				}
+			}
+			sh.flush(now)
+			sh.advance(now)
+			if before != "" && heard() == "" {
+				t.Fatalf("nobody is heard while t%d begins to speak", who)
+			}
+		}
+	}
+	for _, who := range []int{0, 4, 2, 0, 3} {
+		speak(who, 3*time.Second)
+		if got := heard(); got != talkers[who].e.id {
+			t.Errorf("t%d speaks, and %q is heard", who, got)
+		}
+		if got := heard(); len(out.rtp[screen.slots[Audio][0].ssrc]) == 0 {
+			t.Errorf("nothing is sent of %q", got)
+		}
+	}
+	sh.removeEndpoint(now, talkers[3].e)
+	speak(-1, 100*time.Millisecond)
+	if got := heard(); got == "" || got == "t3" {
+		t.Errorf("after the speaker has left, %q is heard", got)
+	}
 }
