@@ -135,8 +135,25 @@ func (c *Controller) serveGearOffer(w http.ResponseWriter, r *http.Request, k ge
 	h.Set("ETag", s.gear.entityTag())
 	h.Set("Accept-Patch", typeFragment)
 	h.Set("Content-Type", typeSDP)
+	for _, link := range c.iceLinks(r.Host, s) {
+		h.Add("Link", link)
+	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.WriteString(w, answer) // who is gone needs no answer
+}
+
+// iceLinks names the ways through the HTTPS port, for gear that reaches 8801 neither over UDP nor over TCP. Its media are bundled, so it
+// gets the credentials that are good for any. RFC 9725, section 4.6.
+func (c *Controller) iceLinks(host string, s *session) (links []string) {
+	for _, relay := range c.relays(host, s.participant) {
+		if relay.Medium != "" {
+			continue
+		}
+		for _, u := range relay.URLs {
+			links = append(links, fmt.Sprintf(`<%s>; rel="ice-server"; username="%s"; credential="%s"; credential-type="password"`, u, relay.Username, relay.Credential))
+		}
+	}
+	return links
 }
 
 // takeGear looks at the request first, then at who sends it, then at the offer, and only then at the meeting.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"meetzone/dscp"
 	"meetzone/mmr"
 	"meetzone/zonectl/wire"
 )
@@ -124,6 +125,32 @@ func TestPublisherIsSeen(t *testing.T) {
 	z.gear(http.MethodDelete, session, "", "", nil).is(t, "delete", http.StatusOK)
 	expect(alice, func(l wire.Left) bool { return l.Participant == seen.Participant.ID })
 	eventually(t, "session forgotten", func() bool { return z.gear(http.MethodDelete, session, "", "", nil).status == http.StatusNotFound })
+}
+
+// mintRelay mints for the tests.
+type mintRelay struct{}
+
+func (mintRelay) Mint(class dscp.Class, session string, _ time.Time) (string, string) {
+	return "1:" + class.String() + ":" + session, "c2VjcmV0"
+}
+
+// TestGearRelay: the answer names the way through the HTTPS port, under the address that the gear used.
+func TestGearRelay(t *testing.T) {
+	z := openZone(t, Config{URLs: []string{"https://meet.example"}})
+	number := z.create(MeetingSpec{}).Number
+	if links := z.publish(number, nil).header.Values("Link"); len(links) != 0 {
+		t.Errorf("without a relay: %q", links)
+	}
+	z.relay = mintRelay{}
+	links := z.publish(number, nil).header.Values("Link")
+	if len(links) != 2 || !strings.HasPrefix(links[0], "<turns:127.0.0.1:") || !strings.HasPrefix(links[1], "<turns:meet.example:443?transport=tcp>") {
+		t.Fatalf("links %q", links)
+	}
+	for _, want := range []string{`; rel="ice-server"`, `; username="1:signalling:`, `; credential="c2VjcmV0"`, `; credential-type="password"`} {
+		if !strings.Contains(links[0], want) {
+			t.Errorf("no %s in %s", want, links[0])
+		}
+	}
 }
 
 // TestWatcherIsNot: a watcher is in no list, sees the speaker, and is limited apart from the participants.
