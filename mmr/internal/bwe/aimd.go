@@ -7,10 +7,12 @@ import (
 
 // Constants of the rate control.
 const (
-	backOff       = 0.85 // of what arrives, when the path is overused
-	increase      = 1.08 // a second, as long as its capacity is not known
-	responseExtra = 100 * time.Millisecond
-	packetBits    = 1200 * 8
+	backOff = 0.85 // of what arrives, when the path is overused
+	// limitedBackOff is the most that one decrease takes while less is sent than could be.
+	limitedBackOff = 0.7
+	increase       = 1.08 // a second, as long as its capacity is not known
+	responseExtra  = 100 * time.Millisecond
+	packetBits     = 1200 * 8
 	// headroom is how far the estimate may be above what arrives: it has not been tried.
 	headroom      = 1.5
 	headroomExtra = 10_000
@@ -53,7 +55,7 @@ func (c *rateControl) update(now Time, u usage, arriving float64, roundTrip time
 	case increasing:
 		c.grow(now, arriving, roundTrip, limited)
 	case decreasing:
-		c.shrink(now, arriving, roundTrip)
+		c.shrink(now, arriving, roundTrip, limited)
 	}
 	c.rate = min(max(c.rate, c.least), c.most)
 }
@@ -79,7 +81,7 @@ func (c *rateControl) grow(now Time, arriving float64, roundTrip time.Duration, 
 }
 
 // shrink lowers the rate below what arrives, at most once in a round trip, since nothing sooner can be an effect of it.
-func (c *rateControl) shrink(now Time, arriving float64, roundTrip time.Duration) {
+func (c *rateControl) shrink(now Time, arriving float64, roundTrip time.Duration, limited bool) {
 	c.state = holding
 	c.changed = now
 	wait := min(max(roundTrip, 10*time.Millisecond), 200*time.Millisecond)
@@ -92,6 +94,9 @@ func (c *rateControl) shrink(now Time, arriving float64, roundTrip time.Duration
 	lower := backOff * arriving
 	if lower > c.rate && c.capacity.known {
 		lower = backOff * c.capacity.estimate
+	}
+	if limited { // what arrives says little of what could
+		lower = max(lower, limitedBackOff*c.rate)
 	}
 	if c.dropped == 0 || time.Duration(now-c.dropped) > time.Second {
 		c.beforeDrop = c.rate

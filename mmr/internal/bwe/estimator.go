@@ -49,6 +49,7 @@ type Estimator struct {
 	wanted                  float64       // what could be used
 	calm                    Time          // since when usage is normal, 0 it is not
 	settled                 bool          // the start is over
+	results                 int           // of probes
 	fallback                bool          // only receiver reports come
 	lostCount, arrivedCount uint64
 
@@ -239,17 +240,22 @@ func (e *Estimator) probed(now Time, rate float64) {
 	if e.trend.state == overuse && !first {
 		return
 	}
-	if rate > e.control.rate || first {
+	if rate > e.control.rate || e.results == 0 {
 		e.control.set(now, rate)
 		if e.loss.limit < rate {
 			e.loss.reset()
 		}
 	}
-	if further := min(probeStep*rate, e.useful()*probeOver); rate > probeFurther*tried && further > 1.2*tried {
-		e.prober.begin(now, further, e.trend.jitter, first)
+	e.results++
+	further := min(probeStep*rate, e.useful()*probeOver)
+	switch {
+	case rate > probeFurther*tried && further > 1.2*tried:
+	case first && e.results == 1: // it may have been held up by chance
+	default:
+		e.settled = true
 		return
 	}
-	e.settled = true
+	e.prober.begin(now, further, e.trend.jitter, first)
 }
 
 // useful is up to which rate it makes sense to know the path.
@@ -271,7 +277,7 @@ func (e *Estimator) ProbeDue(now Time) bool {
 		return !e.settled
 	}
 	calm := e.calm != 0 && time.Duration(now-e.calm) > probeCalm && time.Duration(now-e.control.dropped) > probeCalm
-	return calm && e.Target() < e.useful()
+	return calm && e.Target() < probeEnough*e.wanted
 }
 
 // Probe returns how many bytes of padding, or of what was sent before, are to be sent now to probe the path, and when to ask again; Never

@@ -25,8 +25,10 @@ const (
 	firstProbes  = 4
 	probeCalm    = 1500 * time.Millisecond // after the last decrease
 	// probeUse is how far above what could be used it makes sense to know the path.
-	probeUse  = 2.0
-	probeOver = 1.1 // times that a probe may be
+	probeUse = 2.0
+	// probeEnough is how far above it the estimate has to be for probes to end.
+	probeEnough = 1.25
+	probeOver   = 1.1 // times that a probe may be
 )
 
 // probe is a burst of packets at a rate, of media and padding, that shows whether the path carries it.

@@ -33,7 +33,7 @@ const (
 	// A trend counts as overuse only where the delay has grown beyond what it varies by anyway.
 	jitterWeight  = 1.0 / 16
 	jitterTimes   = 3.0
-	leastQueued   = 5.0  // ms
+	leastQueued   = 12.0 // ms
 	mostQueued    = 80.0 // ms
 	baseTime      = 5 * time.Second
 	standingQueue = 120.0 // ms of delay that with loss mean a queue that is full
