@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"meetzone/dataplane"
 	"meetzone/mmr/internal/codec"
@@ -30,15 +31,40 @@ func (e *endpoint) answer(now dataplane.Instant, a *description.Answer) error {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
 	if e.next != nil {
-		old := e.transports
+		e.retire(now)
 		e.transports, e.next = *ts, nil
-		closeTransports(now, &old)
 	}
 	e.applyAnswer(now, sections)
 	for t, fingerprints := range peers {
 		t.accept(fingerprints)
 	}
 	return nil
+}
+
+// retireWithin is how long transports go on while their successors connect.
+const retireWithin = dataplane.Instant(5 * time.Second)
+
+// retire gives the present transports to their successors: those that work go on sending until these are connected.
+func (e *endpoint) retire(now dataplane.Instant) {
+	closeTransports(now, &e.former)
+	e.former = e.transports
+	for _, t := range distinct(&e.former) {
+		if t.ready() {
+			t.retired = now + retireWithin
+		} else {
+			t.close(now)
+		}
+	}
+}
+
+// succeeded ends what a transport that has connected took the place of.
+func (e *endpoint) succeeded(now dataplane.Instant, t *transport) {
+	for _, m := range t.media {
+		if old := e.former[m]; old != nil && old != t {
+			old.close(now)
+			e.former[m] = nil
+		}
+	}
 }
 
 // acceptedSections translates the accepted sections for forwarding.

@@ -20,6 +20,7 @@ type endpoint struct {
 
 	m       *Meeting
 	next    *[NumMedia]*transport // those of a fresh offer that is not answered yet
+	former  [NumMedia]*transport  // those that go on until their successors are connected
 	offers  uint64                // made so far
 	gone    bool                  // told
 	left    bool
@@ -101,6 +102,7 @@ func (e *endpoint) leave(now dataplane.Instant) {
 	}
 	e.left = true
 	closeTransports(now, &e.transports)
+	closeTransports(now, &e.former)
 	if e.next != nil {
 		closeTransports(now, e.next)
 		e.next = nil

@@ -33,6 +33,7 @@ type handler struct {
 	checks     checker
 	probes     probeResponder
 	sweepAt    dataplane.Instant
+	pulseAt    dataplane.Instant
 	stats      RouterStats
 
 	endpoints, meetings atomic.Int32 // for choosing a home
@@ -119,7 +120,11 @@ func (h *handler) Advance(now dataplane.Instant) dataplane.Instant {
 		h.sweep(now)
 		h.sweepAt = now + sweepInterval
 	}
-	next := h.sweepAt
+	if now >= h.pulseAt {
+		h.pulse()
+		h.pulseAt = now + pulseEvery
+	}
+	next := min(h.sweepAt, h.pulseAt)
 	if len(h.transports) == 0 && len(h.routes) == 0 {
 		next = dataplane.Never
 	}

@@ -36,6 +36,10 @@ type transport struct {
 	path     dataplane.Path // where everything goes, if selected
 	selected bool
 	heard    dataplane.Instant // anything authentic
+	spoke    bool              // something was sent since the last pulse
+	// retired is when a transport ends whose successor has been offered and answered; 0: it has none. Until the successor is connected it
+	// goes on sending, and takes nothing any more.
+	retired dataplane.Instant
 
 	answered     bool
 	fingerprints []description.Fingerprint
@@ -131,6 +135,7 @@ func (t *transport) becomeReady(now dataplane.Instant) bool {
 	}
 	t.state = TransportConnected
 	t.endpoint.sh.transportReady(now, t)
+	t.endpoint.succeeded(now, t)
 	t.endpoint.transportsChanged("")
 	return true
 }
@@ -152,6 +157,9 @@ func (t *transport) owns(now dataplane.Instant) bool {
 func (t *transport) handleSRTP(now dataplane.Instant, d *dataplane.Datagram) {
 	if t.opener == nil {
 		t.h.drop(DropNoKeys)
+		return
+	}
+	if t.retired != 0 {
 		return
 	}
 	var plain []byte
@@ -191,6 +199,7 @@ func (t *transport) sendRTP(class dscp.Class, header, payload []byte) {
 		t.h.stats.Unsent++
 		return
 	}
+	t.spoke = true
 	t.h.w.Commit(&t.path, class, n)
 }
 
@@ -207,6 +216,7 @@ func (t *transport) sendRTCP(class dscp.Class, compound []byte) {
 		return
 	}
 	t.endpoint.budget.spendOther(class, n+ipOverhead)
+	t.spoke = true
 	t.h.w.Commit(&t.path, class, n)
 }
 
@@ -284,6 +294,10 @@ func (t *transport) ended(now dataplane.Instant, reason string) {
 
 // sweep looks whether the peer is still there.
 func (t *transport) sweep(now dataplane.Instant) {
+	if t.retired != 0 && now >= t.retired {
+		t.close(now)
+		return
+	}
 	if t.tosSet && t.told != int(t.tos>>2)+1 && t.state == TransportConnected { // the mark changed on its way, or is known by now
 		t.told = int(t.tos>>2) + 1
 		t.endpoint.transportsChanged("")

@@ -60,7 +60,7 @@ func newSession(cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("make certificate: %w", err)
 	}
 	s := &Session{began: time.Now(), cfg: cfg, log: cfg.Logger, marks: cfg.marks(), certificate: *certificate, changes: make(chan peerChange, 16),
-		commands: make(chan wire.Message, 16), ready: make(chan struct{}), done: make(chan struct{}),
+		commands: make(chan wire.Message, 16), watch: watch{climbed: make(chan bool, 1)}, ready: make(chan struct{}), done: make(chan struct{}),
 		slots: make(map[string]*slot), stages: make(map[Stage]time.Duration)}
 	s.web = newWeb(cfg, s.marks, directWay(s.marks))
 	for _, medium := range cfg.Send {

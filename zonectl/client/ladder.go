@@ -56,6 +56,7 @@ type streamSocket struct {
 	local   netip.AddrPort // a name
 	delay   time.Duration
 	journal *journal
+	last    *atomic.Int64 // when something last arrived
 	log     *slog.Logger
 	open    func(ctx context.Context, to netip.AddrPort) (carrier, error)
 
@@ -91,9 +92,9 @@ type outgoing struct {
 	at   time.Time
 }
 
-func newStreamSocket(rung string, local netip.AddrPort, delay time.Duration, j *journal, log *slog.Logger,
+func newStreamSocket(rung string, local netip.AddrPort, delay time.Duration, of *sockets,
 	open func(context.Context, netip.AddrPort) (carrier, error)) *streamSocket {
-	s := &streamSocket{rung: rung, local: local, delay: delay, journal: j, log: log, open: open,
+	s := &streamSocket{rung: rung, local: local, delay: delay, journal: of.journal, last: &of.last, log: of.log, open: open,
 		in: make(chan received, inboxSlots), out: make(chan outgoing, streamQueued)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.running.Go(s.runWriter)
@@ -191,6 +192,7 @@ func (s *streamSocket) runReader(c carrier) {
 			return
 		}
 		s.journal.answered(s.rung)
+		s.last.Store(time.Now().UnixNano())
 		select {
 		case s.in <- received{append([]byte(nil), buffer[:n]...), from}:
 		case <-s.life.Done():

@@ -11,7 +11,7 @@ type repair struct {
 
 // Bounds of the back-off between two requests.
 const (
-	repairFirst = time.Second
+	repairFirst = 2500 * time.Millisecond
 	repairMost  = 15 * time.Second
 )
 
@@ -19,6 +19,14 @@ const (
 func (r *repair) plan() {
 	if r.timer == nil {
 		r.timer = time.NewTimer(max(0, time.Until(r.last.Add(r.wait))))
+	}
+}
+
+// soon has a request that is planned made at once: the network has just come back.
+func (r *repair) soon() {
+	if r.timer != nil {
+		r.wait = 0
+		r.timer.Reset(0)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -45,18 +46,22 @@ type Session struct {
 	done     chan struct{} // closed when run has ended
 
 	// What follows is run's alone.
-	state    uint64    // last state number seen
-	renewed  bool      // the server knows nothing of this session's transports: the next offer is a fresh one
-	repair   repair    // of transports that died
-	rush     bool      // a path has died: peers to come try all rungs soon
-	heard    time.Time // when the server last said something
-	reporter reporter  // of the downlink
+	state    uint64 // last state number seen
+	renewed  bool   // the server knows nothing of this session's transports: the next offer is a fresh one
+	repair   repair // of transports that died
+	watch    watch
+	closing  sync.WaitGroup // of PeerConnections that are being closed
+	former   []*peer        // those that stay until their successors are connected
+	rush     bool           // a path has died: peers to come try all rungs soon
+	heard    time.Time      // when the server last said something
+	reporter reporter       // of the downlink
 
 	// mu guards what follows: run writes it, anybody reads it.
 	mu         sync.Mutex
 	welcome    wire.Welcome
 	generation int // of the offer answered last
 	peers      [numMedia]*peer
+	remotes    []netip.AddrPort // of the router, as offered last
 	connected  [numMedia]bool
 	slots      map[string]*slot
 	filled     []wire.Slot           // as the server told last
@@ -100,8 +105,9 @@ func (s *Session) serve(ctx context.Context, current *channel) error {
 	go runReader(reading, current, inbox, lost)
 	defer stopReading()
 	defer current.drop()
-	ping := time.NewTicker(pingEvery)
+	ping, look := time.NewTicker(pingEvery), time.NewTicker(lookEvery)
 	defer ping.Stop()
+	defer look.Stop()
 	s.heard = time.Now()
 	for {
 		var err error
@@ -118,6 +124,10 @@ func (s *Session) serve(ctx context.Context, current *channel) error {
 			err = current.send(ctx, command)
 		case <-ping.C:
 			err = s.pulse(ctx, current)
+		case <-look.C:
+			err = s.look(ctx, current)
+		case passes := <-s.watch.climbed:
+			err = s.climbResult(ctx, current, passes)
 		case <-ctx.Done():
 			s.leave(current, lost)
 			return errLeft
@@ -222,10 +232,13 @@ func (s *Session) negotiate(ctx context.Context, current *channel, offer wire.Of
 		return mediaError(err)
 	}
 	if offer.Fresh || s.renewed {
-		s.dropPeers()
+		s.replacePeers()
 		s.repair.helped()
 		s.renewed = false
 	}
+	s.mu.Lock()
+	s.remotes = candidates(offer.SDP, rungUDP)
+	s.mu.Unlock()
 	var answers []string
 	for _, part := range parts {
 		p, err := s.peerFor(part.medium)
@@ -279,22 +292,46 @@ func (s *Session) peerFor(medium wire.Medium) (*peer, error) {
 	return p, nil
 }
 
+// replacePeers makes room for new PeerConnections. Those that work stay until the new ones are connected.
+func (s *Session) replacePeers() {
+	s.mu.Lock()
+	old, connected := s.peers, s.connected
+	s.peers, s.connected = [numMedia]*peer{}, [numMedia]bool{}
+	s.mu.Unlock()
+	s.dropFormer()
+	for i, p := range old {
+		if p != nil && connected[i] {
+			s.former = append(s.former, p)
+		} else if p != nil {
+			s.closing.Go(p.close)
+		}
+	}
+}
+
+// dropFormer closes the PeerConnections that have successors. It does not wait for them: closing waits for callbacks that wait for run.
+func (s *Session) dropFormer() {
+	for _, p := range s.former {
+		s.closing.Go(p.close)
+	}
+	s.former = nil
+}
+
 // dropPeers closes all PeerConnections. What they still say of their state is about a peer that is not ours any more.
 func (s *Session) dropPeers() {
 	s.mu.Lock()
 	old := s.peers
 	s.peers, s.connected = [numMedia]*peer{}, [numMedia]bool{}
 	s.mu.Unlock()
-	var closing sync.WaitGroup
+	s.dropFormer()
 	for _, p := range old {
 		if p != nil {
-			closing.Go(p.close)
+			s.closing.Go(p.close)
 		}
 	}
 	// Closing waits for callbacks that wait for run, so that run takes changes meanwhile.
 	closed := make(chan struct{})
 	go func() {
-		closing.Wait()
+		s.closing.Wait()
 		close(closed)
 	}()
 	for {
@@ -331,6 +368,10 @@ func (s *Session) peerChanged(change peerChange) {
 		return
 	}
 	s.repair.done()
+	s.dropFormer()
+	if !s.below() {
+		s.watch.climbWait = 0
+	}
 	select {
 	case <-s.ready:
 	default:
@@ -372,19 +413,18 @@ func (s *Session) leave(current *channel, lost <-chan error) {
 // resume opens the control channel again, with back-off, and goes on with the session while media flow.
 func (s *Session) resume(ctx context.Context) (*channel, error) {
 	deadline := time.Now().Add(s.cfg.ResumeFor)
-	wait := 100 * time.Millisecond
+	wait, patience := 100*time.Millisecond, resumeFirst
 	for {
 		if err := s.pause(ctx, wait/2+rand.N(wait)); err != nil {
 			return nil, err
 		}
-		welcome := s.Welcome()
-		opened, err := s.greet(ctx, &wire.Resume{Session: welcome.Session, Secret: welcome.Secret, State: s.state})
+		opened, err := s.comeBack(ctx, patience)
 		if err == nil {
-			if !s.Welcome().Resumed {
-				s.renewed, s.state = true, 0
-			}
+			s.watch.asked = time.Time{}
+			s.repair.soon()
 			return opened, nil
 		}
+		patience = min(patience*3/2, helloTimeout)
 		var said *wire.Error
 		if errors.As(err, &said) && said.Retry == 0 {
 			return nil, explain(StageControl, hostOf(s.route.Control), err)
@@ -393,8 +433,55 @@ func (s *Session) resume(ctx context.Context) (*channel, error) {
 			return nil, &Error{Stage: StageControl, Text: "The connection to the zone was lost and could not be restored.",
 				Advice: "Join again when the network is back.", Err: err}
 		}
-		wait = min(2*wait, 5*time.Second)
+		wait = min(2*wait, resumeMost)
 	}
+}
+
+// Times of coming back: an attempt that meets a dead network is given up early at first, since the network may return at any moment.
+const (
+	resumeFirst = time.Second
+	resumeMost  = time.Second
+)
+
+// comeBack opens the control channel once more and resumes the session. When the box knows it no more, it joins anew with what it joined with.
+func (s *Session) comeBack(ctx context.Context, patience time.Duration) (*channel, error) {
+	trying, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s.web.close() // connections that are kept open may be dead
+	welcome := s.Welcome()
+	opened, err := s.greet(trying, &wire.Resume{Session: welcome.Session, Secret: welcome.Secret, State: s.state})
+	var said *wire.Error
+	if errors.As(err, &said) && (said.Code == wire.CodeSession || said.Code == wire.CodeToken) {
+		opened, err = s.rejoin(trying)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !s.Welcome().Resumed {
+		s.renewed, s.state = true, 0
+	}
+	return opened, nil
+}
+
+// rejoin does the stages up to the control channel again, at the controller that was chosen before.
+func (s *Session) rejoin(ctx context.Context) (*channel, error) {
+	_, number, err := s.cfg.target()
+	if err != nil {
+		return nil, err
+	}
+	var lookup wire.Lookup
+	var route wire.Route
+	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
+	if err := s.web.post(ctx, s.zone.Controller, wire.PathLookup, request, &lookup); err != nil {
+		return nil, err
+	}
+	if err := s.web.post(ctx, s.zone.Controller, wire.PathRoute, wire.RouteRequest{Token: lookup.Token}, &route); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.lookup, s.route = lookup, route
+	s.mu.Unlock()
+	return s.greet(ctx, nil)
 }
 
 // pause waits, and meanwhile takes what peers tell.

@@ -25,6 +25,7 @@ import (
 type sockets struct {
 	mark     dscp.CodePoint
 	received atomic.Int32 // TOS octet of what last arrived, -1 unknown
+	last     atomic.Int64 // when something last arrived, Unix nanoseconds
 	journal  *journal
 	log      *slog.Logger
 	web      *web // nil: UDP alone
@@ -62,6 +63,9 @@ func (s *sockets) through(relay wire.Relay) {
 	s.relay = relay
 }
 
+// lastHeard is when something last arrived, over any rung.
+func (s *sockets) lastHeard() time.Time { return time.Unix(0, s.last.Load()) }
+
 // codePoint is that of what last arrived, -1 when nothing did or the system does not tell.
 func (s *sockets) codePoint() int {
 	tos := s.received.Load()
@@ -94,7 +98,7 @@ func (s *sockets) GetListenAddresses() []net.Addr {
 			continue // another address may do; with none at all ICE fails and says so
 		}
 		s.journal.begin(rungUDP)
-		opened := &socket{UDPConn: conn, received: &s.received, journal: s.journal, control: make([]byte, controlBytes)}
+		opened := &socket{UDPConn: conn, received: &s.received, last: &s.last, journal: s.journal, control: make([]byte, controlBytes)}
 		s.opened[conn.LocalAddr().String()] = opened
 		addresses = append(addresses, conn.LocalAddr())
 	}
@@ -109,7 +113,7 @@ func (s *sockets) GetListenAddresses() []net.Addr {
 // openStreamsLocked makes the stream sockets of one family.
 func (s *sockets) openStreamsLocked(local netip.Addr) (addresses []net.Addr) {
 	add := func(rung string, name uint16, delay time.Duration, open func(context.Context, netip.AddrPort) (carrier, error)) {
-		one := newStreamSocket(rung, netip.AddrPortFrom(local, name), delay, s.journal, s.log, open)
+		one := newStreamSocket(rung, netip.AddrPortFrom(local, name), delay, s, open)
 		s.streams = append(s.streams, one)
 		s.opened[one.LocalAddr().String()] = one
 		addresses = append(addresses, one.LocalAddr())
@@ -187,6 +191,7 @@ type socket struct {
 	*net.UDPConn
 	received *atomic.Int32
 	journal  *journal
+	last     *atomic.Int64
 	heard    bool // something has come
 	control  []byte
 }
@@ -202,6 +207,7 @@ func (s *socket) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 		n, controls, _, from, err = s.ReadMsgUDPAddrPort(b, s.control)
 	}
 	if err == nil {
+		s.last.Store(time.Now().UnixNano())
 		if !s.heard {
 			s.heard = true
 			s.journal.answered(rungUDP)
