@@ -3,10 +3,16 @@
 import { decode, encode, SUBPROTOCOL } from './protocol.js';
 
 const PING_MS = 10000;
+const BEAT_MS = 500;
 const SILENCE_MS = 25000;
 const OPEN_MS = 10000;
+/** The first attempts are given up early: a network that is down may return at any moment, and what was sent before is only tried again much later. */
+const FIRST_OPEN_MS = 1500;
+const PROOF_MS = 1500;
 const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
+const EAGER_ATTEMPTS = 20;
+const EAGER_WAIT_MS = 1000;
 
 /**
  * @typedef {object} ControlEvents
@@ -27,7 +33,12 @@ export class Control {
   #retry;
   /** @type {ReturnType<typeof setInterval>|undefined} */
   #pulse;
-  #online = () => this.#connectNow();
+  /** @type {ReturnType<typeof setTimeout>|undefined} */
+  #doubts;
+  #online = () => {
+    if (this.#socket?.readyState === WebSocket.CONNECTING) this.#drop();
+    this.#connectNow();
+  };
 
   /**
    * @param {string} url
@@ -57,6 +68,17 @@ export class Control {
     this.#attempts = 0;
   }
 
+  /** Media are silent: the connection has to prove that it is alive, or is given up for another one. */
+  doubt() {
+    const socket = this.#socket;
+    const asked = Date.now();
+    this.send('ping', { sent: asked });
+    clearTimeout(this.#doubts);
+    this.#doubts = setTimeout(() => {
+      if (socket && socket === this.#socket && this.#heard < asked) this.#drop();
+    }, PROOF_MS);
+  }
+
   /** Gives the present connection up and opens another one. */
   reopen() {
     this.#drop();
@@ -65,6 +87,7 @@ export class Control {
   close() {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#doubts);
     clearInterval(this.#pulse);
     removeEventListener('online', this.#online);
     const socket = this.#socket;
@@ -77,7 +100,7 @@ export class Control {
     this.#socket = socket;
     this.#heard = Date.now();
     clearInterval(this.#pulse);
-    this.#pulse = setInterval(() => this.#beat(socket), PING_MS / 4);
+    this.#pulse = setInterval(() => this.#beat(socket), BEAT_MS);
     socket.onopen = () => {
       if (socket === this.#socket) this.send('hello', this.#events.hello());
     };
@@ -107,12 +130,17 @@ export class Control {
   /** @param {WebSocket} socket */
   #beat(socket) {
     const silent = Date.now() - this.#heard;
-    if (socket.readyState === WebSocket.CONNECTING ? silent > OPEN_MS : silent > SILENCE_MS) {
+    if (socket.readyState === WebSocket.CONNECTING ? silent > this.#patience : silent > SILENCE_MS) {
       this.#drop();
     } else if (Date.now() - this.#lastPing >= PING_MS) {
       this.#lastPing = Date.now();
       this.send('ping', { sent: this.#lastPing });
     }
+  }
+
+  /** How long an attempt may take. */
+  get #patience() {
+    return Math.min(OPEN_MS, FIRST_OPEN_MS * 1.3 ** this.#attempts);
   }
 
   #drop() {
@@ -124,7 +152,8 @@ export class Control {
       socket.close();
     }
     if (this.#closed) return;
-    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempts++) * (0.75 + Math.random() / 2);
+    const longest = this.#attempts < EAGER_ATTEMPTS ? EAGER_WAIT_MS : LONGEST_WAIT_MS;
+    const wait = Math.min(longest, FIRST_WAIT_MS * 2 ** this.#attempts++) * (0.75 + Math.random() / 2);
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => this.#connectNow(), wait);
     this.#events.lost();

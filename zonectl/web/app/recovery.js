@@ -1,6 +1,6 @@
 /**
- * When the media's path dies: ask for an ICE restart at once, for a new RTCPeerConnection when that did not help in time, and for more of them at
- * growing intervals. Neither browser leaves a dead path by itself, and a new connection is faster than a restart that waits.
+ * When the media's path dies: ask for a new RTCPeerConnection at once when it is known to be silent (vigil.js), for an ICE restart when it is only
+ * said to be disconnected, for a new connection when that did not help in time, and for more of them at growing intervals. Neither browser leaves a dead path by itself, and a new connection is faster than a restart that waits.
  */
 
 const RESTART_MS = 3000;
@@ -41,6 +41,12 @@ export class Recovery {
         this.#arm(RESTART_MS);
       }
     }
+  }
+
+  /** Nothing comes any more, whatever the browser says of the connection: there is nothing to wait for. */
+  silent() {
+    this.#tries = 0;
+    this.#fresh();
   }
 
   /** The control channel is back; the media may have died while nothing could be asked for. @param {boolean} connected */

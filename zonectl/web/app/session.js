@@ -8,6 +8,7 @@ import { Trouble } from './errors.js';
 import { moving } from './figures.js';
 import { slotsFor } from './layout.js';
 import { pairs, skews } from './lipsync.js';
+import { Climb } from './climb.js';
 import { chooseController, lookUp, routeTo } from './lookup.js';
 import { Peer } from './peer.js';
 import { Playback } from './playback.js';
@@ -17,6 +18,7 @@ import { iceServers } from './relays.js';
 import { NO_STAY, notify, REDUCERS, trailed } from './state.js';
 import { Meter } from './stats.js';
 import { t } from './text.js';
+import { Vigil } from './vigil.js';
 
 /** @typedef {import('./protocol.js').Medium} Medium */
 /** @typedef {import('./protocol.js').Message} Message */
@@ -41,6 +43,11 @@ export class Session {
   #control = null;
   /** @type {Peer|null} */
   #peer = null;
+  /** The connection before, which goes on until the present one is connected. @type {Peer|null} */
+  #former = null;
+  #vigil = new Vigil(() => this.#silent());
+  #climb = new Climb(() => this.#control?.send('negotiate', { fresh: true }));
+  #controller = '';
   /** @type {Meter|null} */
   #meter = null;
   #token = '';
@@ -111,6 +118,7 @@ export class Session {
     const controller = await chooseController(found.zones ?? []);
     this.#store.update({ joining: 'router' });
     const route = await routeTo(controller.base, found.token);
+    this.#controller = controller.base;
     this.#token = found.token;
     return route.control;
   }
@@ -171,7 +179,7 @@ export class Session {
     }
     const returning = this.#store.state.screen === 'meeting';
     this.#store.update({ joining: '', online: true, me: participant, role, meeting, trouble: null, screen: 'meeting' });
-    if (returning && resumed) this.#recovery.resumed(this.#peer?.connected ?? false);
+    if (returning && resumed) this.#recovery.resumed((this.#peer?.connected ?? false) && !this.#vigil.dead);
     const { mic, cam, screen } = this.#store.state.local;
     this.#control?.send('set-mute', { medium: 'audio', muted: !mic.on });
     this.#control?.send('set-mute', { medium: 'video', muted: !cam.on });
@@ -194,23 +202,53 @@ export class Session {
   /** @param {number} generation @param {boolean} fresh @param {string} sdp @param {import('./protocol.js').Relay[]} relays */
   async #answer(generation, fresh, sdp, relays) {
     if (fresh || !this.#peer) {
-      const before = this.#peer;
-      before?.close();
-      this.#peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), before, {
-        slots: (slots) => this.playback.setSlots(slots),
-        state: (state) => this.#mediaChanged(state),
-      }, iceServers(relays));
-      this.#meter = new Meter(this.#peer.connection);
+      this.#replacePeer(relays);
     }
     this.#recovery.started();
     const answer = await this.#peer.accept(sdp);
     if (this.#control?.send('answer', { generation, sdp: answer })) this.#answered = generation;
   }
 
+  /**
+   * Makes a new connection beside the present one, whose pictures and sound stay until the new one has some.
+   * @param {import('./protocol.js').Relay[]} relays
+   */
+  #replacePeer(relays) {
+    this.#former?.close();
+    this.#former = this.#peer;
+    /** @type {Map<string, RTCRtpReceiver>|null} */
+    let waiting = null;
+    const peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), this.#former?.codecs, {
+      slots: (slots) => {
+        if (this.#former) waiting = slots;
+        else this.playback.setSlots(slots);
+      },
+      state: (state) => {
+        if (peer !== this.#peer) return;
+        if (state === 'connected' && this.#former) {
+          if (waiting) this.playback.setSlots(waiting);
+          this.#former.close();
+          this.#former = null;
+        }
+        this.#mediaChanged(state);
+      },
+    }, iceServers(relays));
+    this.#peer = peer;
+    this.#meter = new Meter(peer.connection);
+    this.#vigil.watch(peer.connection);
+  }
+
   /** @param {import('./state.js').State['media']} state */
   #mediaChanged(state) {
-    this.#store.update({ media: state });
+    // While the connection before still works, that a new one is being made is nobody's concern.
+    if (state !== 'connecting' || !this.#former?.connected) this.#store.update({ media: state });
     this.#recovery.changed(state);
+  }
+
+  /** Nothing comes over a transport any more: a new connection, at once. If the control channel is as dead, that is opened again first. */
+  #silent() {
+    this.#recovery.silent();
+    this.#control?.doubt();
   }
 
   /** Somebody else has taken the content slot: the own screen is no longer sent. @param {Message} message */
@@ -276,8 +314,7 @@ export class Session {
   async #rejoin() {
     this.#control?.close();
     this.#resume = null;
-    this.#peer?.close();
-    this.#peer = null;
+    this.#dropPeers();
     this.#store.update({ online: false, media: 'connecting' });
     clearInterval(this.#sampling);
     try {
@@ -379,6 +416,13 @@ export class Session {
     if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: meter.report(stats) });
   }
 
+  #dropPeers() {
+    this.#vigil.watch(null);
+    this.#former?.close();
+    this.#peer?.close();
+    this.#former = this.#peer = null;
+  }
+
   /** @param {Trouble|null} trouble */
   #finish(trouble) {
     if (!this.#open) return;
@@ -387,7 +431,9 @@ export class Session {
     this.#unhook();
     this.#recovery.close();
     this.#control?.close();
-    this.#peer?.close();
+    this.#vigil.close();
+    this.#climb.close();
+    this.#dropPeers();
     this.playback.close();
     this.#store.update(NO_STAY);
     this.#ended(trouble);

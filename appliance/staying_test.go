@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"meetzone/appliance/appliancetest"
+	"meetzone/dataplane"
+	"meetzone/dataplane/nstest"
+	"meetzone/dscp"
+)
+
+// heardOver counts what the box sends of audio over a rung after a time, and tells when the nth of it came.
+func heardOver(packets []nstest.Packet, r dataplane.Rung, after time.Time, n int) (at time.Time, ok bool) {
+	proto := uint8(6)
+	if r == dataplane.UDP {
+		proto = 17
+	}
+	for _, p := range packets {
+		if p.Proto != proto || p.Src.Port() != portOf(r) || p.Time.Before(after) || p.DSCP() != uint8(dscp.EF) || len(p.Payload) == 0 {
+			continue
+		}
+		if n--; n == 0 {
+			return p.Time, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// voices is how many packets of audio make a test believe that media flow: a fifth of a second of it.
+const voices = 10
+
+// wire captures everything between a client and the box.
+func wireOf(t *testing.T, c appliancetest.Client) *nstest.Capture {
+	return c.NS.Capture(t, c.Iface, func(p nstest.Packet) bool { return p.Src.Addr() == c.Box && len(p.Payload) > 0 })
+}
+
+// flowsOver are the client's ends of a rung's flows of audio after a time.
+func flowsOver(packets []nstest.Packet, r dataplane.Rung, after time.Time) (ends []netip.AddrPort) {
+	for _, p := range packets {
+		if p.Src.Port() == portOf(r) && (p.Proto == 17) == (r == dataplane.UDP) && p.DSCP() == uint8(dscp.EF) && p.Time.After(after) && !slices.Contains(ends, p.Dst) {
+			ends = append(ends, p.Dst)
+		}
+	}
+	return ends
+}
+
+// within waits until media flow over a rung and tells how long that took since a time.
+func within(t *testing.T, who string, c *nstest.Capture, r dataplane.Rung, since time.Time, limit time.Duration) {
+	t.Helper()
+	packets := c.WaitFor(t, 30*time.Second, func(all []nstest.Packet) bool {
+		_, ok := heardOver(all, r, since, voices)
+		return ok
+	})
+	at, _ := heardOver(packets, r, since, voices)
+	took := at.Sub(since)
+	t.Logf("%s: media over %s after %.2f s", who, r, took.Seconds())
+	if took > limit {
+		t.Errorf("%s: media over %s after %v, want %v", who, r, took, limit)
+	}
+}
+
+// TestNetnsStaying: a path is cut in mid-meeting, rung by rung, and given back. The native client and the browser go down and up again by
+// themselves; an outage shorter than a second changes nothing; and for everybody else nobody has left.
+func TestNetnsStaying(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 3)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	url := "https://" + lab.Clients[0].Box.String()
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	defer cancel()
+	for i, name := range []string{"Ada", "", "Bob"} {
+		if name == "" {
+			continue
+		}
+		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0", "--verbose")
+		var said strings.Builder
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			if t.Failed() {
+				lines := slices.DeleteFunc(strings.Split(said.String(), "\n"), func(l string) bool { return strings.Contains(l, "pion=") })
+				t.Logf("%s said:\n%s", name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+			}
+		})
+	}
+	cat := appliancetest.Chromium(t, lab.Clients[1].NS)
+	join(t, cat, fmt.Sprintf("%s/j/%s", url, meeting.Number), "Cat")
+	seesAndHears(t, cat, "Cat")
+
+	cut := lab.Clients[:2]
+	names := []string{"zoneclient", "Chromium"}
+	wires := []*nstest.Capture{wireOf(t, cut[0]), wireOf(t, cut[1])}
+	start := time.Now()
+	for i, c := range wires {
+		within(t, names[i], c, dataplane.UDP, start, 5*time.Second)
+	}
+	before := [][]netip.AddrPort{flowsOver(wires[0].Packets(), dataplane.UDP, start), flowsOver(wires[1].Packets(), dataplane.UDP, start)}
+
+	firewall.Set(t, appliancetest.UDPDropped, cut...)
+	time.Sleep(800 * time.Millisecond) // the outage itself, not a wait for something
+	firewall.Set(t, appliancetest.Open)
+	back := time.Now()
+	time.Sleep(3 * time.Second) // long enough for a change that must not come
+	for i, c := range wires {
+		after := flowsOver(c.Packets(), dataplane.UDP, back)
+		if !slices.Equal(after, before[i]) || len(flowsOver(c.Packets(), dataplane.TCP, start)) > 0 {
+			t.Errorf("%s: flows %v before an outage of 0.8 s, %v and %v after it", names[i], before[i], after, flowsOver(c.Packets(), dataplane.TCP, start))
+		}
+	}
+
+	step := func(rules string, rung dataplane.Rung, limit time.Duration) {
+		firewall.Set(t, rules, cut...)
+		since := time.Now()
+		for i, c := range wires {
+			within(t, names[i], c, rung, since, limit)
+		}
+		appliancetest.Until(t, cat, "Cat goes on seeing", fmt.Sprintf("(await figures()).frames > %d", 10), "figures()", 20*time.Second)
+	}
+	step(appliancetest.UDPDropped, dataplane.TCP, 3*time.Second)
+	step(appliancetest.MediaPortDropped, dataplane.TLS, 3*time.Second)
+	step(appliancetest.Open, dataplane.UDP, 25*time.Second)
+	if joins := metric(t, daemon, "meetzone_joins_total"); joins != "3" {
+		t.Errorf("%s joins of three people", joins)
+	}
+}
+
+// metric returns the value of a metric without labels.
+func metric(t *testing.T, d *appliancetest.Daemon, name string) string {
+	t.Helper()
+	for line := range strings.Lines(d.Metrics(t)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return ""
+}
