@@ -3,22 +3,17 @@
  * peer connection and the playback, and writes what it learns to the store.
  */
 
+import { Connection } from './connection.js';
 import { Control } from './control.js';
 import { Trouble } from './errors.js';
 import { moving } from './figures.js';
 import { slotsFor } from './layout.js';
 import { pairs, skews } from './lipsync.js';
-import { Climb } from './climb.js';
 import { chooseController, lookUp, routeTo } from './lookup.js';
-import { Peer } from './peer.js';
 import { Playback } from './playback.js';
 import { cut, MAX_CHAT, MAX_NAME, MAX_VERSION, MEDIA, MIN_VERSION } from './protocol.js';
-import { Recovery } from './recovery.js';
-import { iceServers } from './relays.js';
 import { NO_STAY, notify, REDUCERS, trailed } from './state.js';
-import { Meter } from './stats.js';
 import { t } from './text.js';
-import { Vigil } from './vigil.js';
 
 /** @typedef {import('./protocol.js').Medium} Medium */
 /** @typedef {import('./protocol.js').Message} Message */
@@ -37,19 +32,11 @@ export class Session {
   #media;
   #wish;
   #ended;
-  #recovery = new Recovery((fresh) => this.#control?.send('negotiate', { fresh }) ?? false);
+  #connection;
   #unhook;
   /** @type {Control|null} */
   #control = null;
-  /** @type {Peer|null} */
-  #peer = null;
-  /** The connection before, which goes on until the present one is connected. @type {Peer|null} */
-  #former = null;
-  #vigil = new Vigil(() => this.#silent());
-  #climb = new Climb(() => this.#control?.send('negotiate', { fresh: true }));
   #controller = '';
-  /** @type {Meter|null} */
-  #meter = null;
   #token = '';
   /** @type {{session: string, secret: string}|null} */
   #resume = null;
@@ -82,6 +69,13 @@ export class Session {
       (blocked) => store.update({ blocked }),
       () => store.update({ videos: store.state.videos + 1 }),
     );
+    this.#connection = new Connection({
+      tracks: () => Object.fromEntries(MEDIA.map((medium) => [medium, media.sent(medium)])),
+      negotiate: (fresh) => this.#control?.send('negotiate', { fresh }) ?? false,
+      slots: (slots) => this.playback.setSlots(slots),
+      state: (state) => store.update({ media: state }),
+      silent: () => this.#control?.doubt(),
+    });
     this.#unhook = media.onTrack((medium, track) => this.#send(medium, track));
   }
 
@@ -151,8 +145,8 @@ export class Session {
     offer: (message) => this.#offer(message),
     joined: (message) => this.#announce(message),
     muted: (message) => this.#muted(message),
-    'send-codecs': ({ media }) => void this.#peer?.setCodecs(media ?? []),
-    'send-layers': ({ media }) => void this.#peer?.setNeeded(media ?? []),
+    'send-codecs': ({ media }) => this.#connection.setCodecs(media ?? []),
+    'send-layers': ({ media }) => this.#connection.setNeeded(media ?? []),
     'role-changed': ({ role }) => notify(this.#store, 'info', t(role === 'host' ? 'notice.host' : 'notice.nohost')),
     failure: (message) => this.#failure(message),
     bye: ({ error }) => this.#bye(error),
@@ -179,7 +173,7 @@ export class Session {
     }
     const returning = this.#store.state.screen === 'meeting';
     this.#store.update({ joining: '', online: true, me: participant, role, meeting, trouble: null, screen: 'meeting' });
-    if (returning && resumed) this.#recovery.resumed((this.#peer?.connected ?? false) && !this.#vigil.dead);
+    if (returning && resumed) this.#connection.resumed();
     const { mic, cam, screen } = this.#store.state.local;
     this.#control?.send('set-mute', { medium: 'audio', muted: !mic.on });
     this.#control?.send('set-mute', { medium: 'video', muted: !cam.on });
@@ -187,68 +181,23 @@ export class Session {
   }
 
   /** Offers are answered one after the other; one that a newer one has replaced meanwhile is left out. @param {Message} message */
-  #offer({ generation, fresh, sdp, relays }) {
+  #offer(offer) {
+    const { generation } = offer;
     // The same generation comes again after a resumption when its answer was lost.
     if (generation < this.#generation || generation === this.#answered) return;
     this.#generation = generation;
     this.#offers = this.#offers
-      .then(() => (generation === this.#generation && this.#open ? this.#answer(generation, fresh, sdp, relays ?? []) : undefined))
+      .then(() => (generation === this.#generation && this.#open ? this.#answer(offer) : undefined))
       .catch((error) => {
         console.error('offer:', error);
         notify(this.#store, 'error', new Trouble('media').sentences);
       });
   }
 
-  /** @param {number} generation @param {boolean} fresh @param {string} sdp @param {import('./protocol.js').Relay[]} relays */
-  async #answer(generation, fresh, sdp, relays) {
-    if (fresh || !this.#peer) {
-      this.#replacePeer(relays);
-    }
-    this.#recovery.started();
-    const answer = await this.#peer.accept(sdp);
-    if (this.#control?.send('answer', { generation, sdp: answer })) this.#answered = generation;
-  }
-
-  /**
-   * Makes a new connection beside the present one, whose pictures and sound stay until the new one has some.
-   * @param {import('./protocol.js').Relay[]} relays
-   */
-  #replacePeer(relays) {
-    this.#former?.close();
-    this.#former = this.#peer;
-    /** @type {Map<string, RTCRtpReceiver>|null} */
-    let waiting = null;
-    const peer = new Peer(Object.fromEntries(MEDIA.map((medium) => [medium, this.#media.sent(medium)])), this.#former?.codecs, {
-      slots: (slots) => {
-        if (this.#former) waiting = slots;
-        else this.playback.setSlots(slots);
-      },
-      state: (state) => {
-        if (peer !== this.#peer) return;
-        if (state === 'connected' && this.#former) {
-          if (waiting) this.playback.setSlots(waiting);
-          this.#former.close();
-          this.#former = null;
-        }
-        this.#mediaChanged(state);
-      },
-    }, iceServers(relays));
-    this.#peer = peer;
-    this.#meter = new Meter(peer.connection);
-    this.#vigil.watch(peer.connection);
-  }
-
-  /** @param {import('./state.js').State['media']} state */
-  #mediaChanged(state) {
-    // While the connection before still works, that a new one is being made is nobody's concern.
-    if (state !== 'connecting' || !this.#former?.connected) this.#store.update({ media: state });
-    this.#recovery.changed(state);
-  }
-
-  /** Nothing comes over a transport any more: a new connection, at once. If the control channel is as dead, that is opened again first. */
-  #silent() {
-    this.#recovery.silent();
-    this.#control?.doubt();
+  /** @param {any} offer */
+  async #answer(offer) {
+    const sdp = await this.#connection.answer(offer);
+    if (this.#control?.send('answer', { generation: offer.generation, sdp })) this.#answered = offer.generation;
   }
 
   /** Somebody else has taken the content slot: the own screen is no longer sent. @param {Message} message */
@@ -314,7 +263,7 @@ export class Session {
   async #rejoin() {
     this.#control?.close();
     this.#resume = null;
-    this.#dropPeers();
+    this.#connection.drop();
     this.#store.update({ online: false, media: 'connecting' });
     clearInterval(this.#sampling);
     try {
@@ -396,7 +345,7 @@ export class Session {
 
   /** Sends another track or none, and says so; also when a device came or went by itself. @param {Medium} medium @param {MediaStreamTrack|null} track */
   #send(medium, track) {
-    void this.#peer?.setTrack(medium, track).catch((error) => console.error(`${medium}:`, error));
+    void this.#connection.setTrack(medium, track).catch((error) => console.error(`${medium}:`, error));
     if (medium !== 'content') this.#control?.send('set-mute', { medium, muted: !track });
     else if (!track) this.#control?.send('set-share', { on: false });
   }
@@ -407,20 +356,13 @@ export class Session {
   }
 
   async #sample() {
-    if (!this.#meter || !this.#peer) return;
-    const meter = this.#meter;
-    const { stats, raw } = await meter.sample(moving(this.#store.state.slots));
-    if (!this.#open) return;
-    const { slots } = this.#store.state;
+    const { slots, transports } = this.#store.state;
+    const sample = await this.#connection.sample(moving(slots));
+    if (!this.#open || !sample) return;
+    const { stats, raw, report } = sample;
+    this.#connection.stands(transports, this.#controller);
     this.#store.update({ stats, skews: skews(raw, pairs(slots)), trail: trailed(this.#store.state, stats) });
-    if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: meter.report(stats) });
-  }
-
-  #dropPeers() {
-    this.#vigil.watch(null);
-    this.#former?.close();
-    this.#peer?.close();
-    this.#former = this.#peer = null;
+    if (++this.#samples % REPORT_EVERY === 0) this.#control?.send('report', { media: report() });
   }
 
   /** @param {Trouble|null} trouble */
@@ -429,11 +371,8 @@ export class Session {
     this.#open = false;
     clearInterval(this.#sampling);
     this.#unhook();
-    this.#recovery.close();
     this.#control?.close();
-    this.#vigil.close();
-    this.#climb.close();
-    this.#dropPeers();
+    this.#connection.close();
     this.playback.close();
     this.#store.update(NO_STAY);
     this.#ended(trouble);
