@@ -233,10 +233,14 @@ func (d *daemon) openZone() error {
 	if err != nil {
 		return err
 	}
+	meetings, err := storage.OpenTable[string, zonectl.Kept](d.store, "meetings")
+	if err != nil {
+		return err
+	}
 	d.zone, err = zonectl.New(d.zoneConfig(d.document), zonectl.Deps{
 		Router:      zonectl.OnRouter(d.router),
 		Relay:       d.relay,
-		Store:       zonectl.Store{Rooms: rooms, Tokens: tokens},
+		Store:       zonectl.Store{Rooms: rooms, Tokens: tokens, Meetings: meetings},
 		SigningKey:  d.identity.zone,
 		Probe:       d.router.Probe,
 		Fingerprint: d.tls.fingerprint,

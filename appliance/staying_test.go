@@ -145,3 +145,70 @@ func metric(t *testing.T, d *appliancetest.Daemon, name string) string {
 	t.Fatalf("no metric %s", name)
 	return ""
 }
+
+// TestNetnsRestart: the daemon is killed and started again, and everybody is back in the same meeting by themselves, native client and browser
+// alike, as who they were.
+func TestNetnsRestart(t *testing.T) {
+	lab, _ := appliancetest.NewBehind(t, 3)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	url := "https://" + lab.Clients[0].Box.String()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	for i, name := range map[int]string{0: "Ada", 2: "Bob"} {
+		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	}
+	cat := appliancetest.Chromium(t, lab.Clients[1].NS)
+	join(t, cat, fmt.Sprintf("%s/j/%s", url, meeting.Number), "Cat")
+	seesAndHears(t, cat, "Cat")
+	wires := []*nstest.Capture{wireOf(t, lab.Clients[0]), wireOf(t, lab.Clients[1])}
+	for _, how := range []string{"killed", "stopped"} {
+		if how == "killed" {
+			daemon.Kill(t)
+		} else {
+			daemon.Stop(t)
+		}
+		daemon = lab.StartIn(t, daemon.State)
+		since := time.Now()
+		for i, c := range wires {
+			within(t, []string{"zoneclient", "Chromium"}[i]+", daemon "+how, c, dataplane.UDP, since, 5*time.Second)
+		}
+		seesAndHears(t, cat, "Cat")
+	}
+	if joins := metric(t, daemon, "meetzone_joins_total"); joins != "3" {
+		t.Errorf("%s joins of three people after the restart", joins)
+	}
+}
+
+// TestNetnsMoved: a client's address changes, as from Wi-Fi to cable, and media are back within a second of the new network; nobody has left.
+func TestNetnsMoved(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	url := "https://" + lab.Clients[0].Box.String()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for i, name := range []string{"Ada", "Bob"} {
+		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	}
+	c := lab.Clients[0]
+	wire := wireOf(t, c)
+	within(t, "at first", wire, dataplane.UDP, time.Now(), 30*time.Second)
+	other, gateway := nstest.Link(t, c.NS, firewall.NS, "10.89.0.2/24", "10.89.0.1/24")
+	moved := c.NS.Capture(t, other, func(p nstest.Packet) bool { return p.Src.Addr() == c.Box && len(p.Payload) > 0 })
+	_ = gateway
+	c.NS.SetUp(t, c.Iface, false)
+	c.NS.Route(t, "default", "10.89.0.1")
+	within(t, "moved", moved, dataplane.UDP, time.Now(), 1500*time.Millisecond)
+	if joins := metric(t, daemon, "meetzone_joins_total"); joins != "2" {
+		t.Errorf("%s joins of two people", joins)
+	}
+}

@@ -140,14 +140,23 @@ func (ch *channel) greet(ctx context.Context) (admitted, error) {
 		return admitted{}, errVersion
 	}
 	if hello.Resume != nil {
-		return ch.resume(ctx, *hello.Resume, version)
+		return ch.resume(ctx, hello, version)
 	}
-	return ch.join(ctx, hello, version)
+	claims, err := ch.c.verify(hello.Token)
+	if err != nil {
+		return admitted{}, err
+	}
+	return ch.join(ctx, hello, version, claims, nil)
 }
 
-func (ch *channel) resume(ctx context.Context, from wire.Resume, version int) (admitted, error) {
+func (ch *channel) resume(ctx context.Context, hello wire.Hello, version int) (admitted, error) {
+	from := *hello.Resume
 	if ch.meeting = ch.c.meetingOf(from.Session); ch.meeting == nil {
-		return admitted{}, errSession
+		claims, back, err := ch.c.comesBack(hello)
+		if err != nil {
+			return admitted{}, err
+		}
+		return ch.join(ctx, hello, version, claims, back)
 	}
 	reply := make(chan admitted, 1)
 	answer, err := ask(ctx, ch.meeting, reply, resume{ch, from, version, reply})
@@ -157,17 +166,14 @@ func (ch *channel) resume(ctx context.Context, from wire.Resume, version int) (a
 	return answer, errors.Join(err, answer.err)
 }
 
-func (ch *channel) join(ctx context.Context, hello wire.Hello, version int) (admitted, error) {
-	claims, err := ch.c.verify(hello.Token)
-	if err != nil {
-		return admitted{}, err
-	}
+func (ch *channel) join(ctx context.Context, hello wire.Hello, version int, claims wire.Claims, back *returnee) (admitted, error) {
 	for {
+		var err error
 		if ch.meeting, err = ch.c.open(claims.Meeting); err != nil {
 			return admitted{}, err
 		}
 		reply := make(chan admitted, 1)
-		answer, err := ask(ctx, ch.meeting, reply, join{ch, hello, version, claims, reply})
+		answer, err := ask(ctx, ch.meeting, reply, join{ch, hello, version, claims, back, reply})
 		if ctx.Err() != nil { // it may be admitted after all, with nobody to take the reply
 			_ = ch.meeting.send(context.WithoutCancel(ctx), abandoned{ch})
 		}

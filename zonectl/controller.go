@@ -3,6 +3,8 @@ package zonectl
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,7 +61,12 @@ type Controller struct {
 	cancel        context.CancelFunc
 	meetingsAlive sync.WaitGroup // all runMeeting
 	channelsAlive sync.WaitGroup // all control channels
+	keeping       sync.WaitGroup // runKeeper
+	stopKeeping   context.CancelFunc
 	counters      counters
+	keeper        *keeper
+	opened        time.Time
+	returns       []byte // key of what sessions come back with after a restart
 	server        *http.Server
 	monitor       *monitor
 
@@ -121,6 +128,15 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		c.tokens[id] = token
 	}
 	c.life, c.cancel = context.WithCancel(context.Background())
+	c.opened = time.Now()
+	if c.returns, err = hkdf.Key(sha256.New, deps.SigningKey.Seed(), nil, "meetzone returns", sha256.Size); err != nil {
+		return nil, fmt.Errorf("zonectl: %w", err)
+	}
+	c.keeper = newKeeper(deps.Store.Meetings, c.log, c.kept)
+	keeping, stop := context.WithCancel(context.Background())
+	c.keeping.Go(func() { c.keeper.runKeeper(keeping) })
+	c.stopKeeping = stop
+	c.recallMeetings()
 	c.server = c.newServer()
 	c.monitor = newMonitor(c)
 	return c, nil
@@ -149,13 +165,16 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
-// Close ends all meetings and waits until everything has ended that the controller started. The router is still needed meanwhile.
+// Close waits until everything has ended that the controller started. Whoever is in a meeting loses the control channel without a word, and
+// comes back to the same meeting when the box does. The router is still needed meanwhile.
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.endAll(errEnded)
+	c.suspendAll()
 	c.meetingsAlive.Wait()
+	c.stopKeeping()
+	c.keeping.Wait()
 	farewell := time.AfterFunc(farewellWithin, c.cancel)
 	c.channelsAlive.Wait() // net/http does not wait for WebSockets
 	farewell.Stop()
@@ -336,6 +355,10 @@ func (c *Controller) meetingEnded(m *meeting) {
 	if c.meetings[m.number] == m {
 		delete(c.meetings, m.number)
 	}
+	if m.suspended {
+		return
+	}
+	c.keeper.touch(m.number)
 	if !m.room && len(c.ended) < maxEnded {
 		c.ended[m.number] = endedMeeting{m.lock, time.Now()}
 	}

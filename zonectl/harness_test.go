@@ -226,6 +226,13 @@ func (m *memory[V]) Delete(_ context.Context, key string) error {
 	return m.err
 }
 
+func (m *memory[V]) has(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.records[key]
+	return ok
+}
+
 func (m *memory[V]) All() iter.Seq2[string, V] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -240,14 +247,21 @@ type zone struct {
 	router *fakeRouter
 	rooms  *memory[Room]
 	tokens *memory[APIToken]
+	kept   *memory[Kept]
 	web    *httptest.Server
 }
 
 // openZone runs a controller behind real HTTPS. When the test ends, nothing may be left of it.
 func openZone(t testing.TB, cfg Config) *zone {
 	t.Helper()
+	return openZoneOn(t, cfg, &memory[Kept]{records: map[string]Kept{}})
+}
+
+// openZoneOn runs a controller that may have meetings of an earlier run.
+func openZoneOn(t testing.TB, cfg Config, kept *memory[Kept]) *zone {
+	t.Helper()
 	before := runtime.NumGoroutine()
-	z := &zone{t: t, router: &fakeRouter{}, rooms: &memory[Room]{records: map[string]Room{}}, tokens: &memory[APIToken]{records: map[string]APIToken{}}}
+	z := &zone{t: t, router: &fakeRouter{}, rooms: &memory[Room]{records: map[string]Room{}}, tokens: &memory[APIToken]{records: map[string]APIToken{}}, kept: kept}
 	z.Controller = z.newController(cfg)
 	z.web = httptest.NewTLSServer(z.Handler())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -276,7 +290,7 @@ func openZone(t testing.TB, cfg Config) *zone {
 
 func (z *zone) newController(cfg Config) *Controller {
 	z.t.Helper()
-	c, err := New(cfg, Deps{Router: z.router, Store: Store{Rooms: z.rooms, Tokens: z.tokens}, SigningKey: testKey(1),
+	c, err := New(cfg, Deps{Router: z.router, Store: Store{Rooms: z.rooms, Tokens: z.tokens, Meetings: z.kept}, SigningKey: testKey(1),
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		z.t.Fatal(err)

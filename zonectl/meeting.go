@@ -2,6 +2,7 @@ package zonectl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -32,20 +33,21 @@ type meeting struct {
 	done      chan struct{}                // closed when the meeting has ended
 
 	// ---- owned by runMeeting
-	title    string
-	locked   bool
-	started  time.Time
-	ended    *wire.Error // why, nil while it runs
-	media    RouterMeeting
-	sessions map[string]*session // by session id
-	people   map[string]*session // by participant id
-	order    []*session          // in the order of joining
-	watchers map[string]*session // gear that only watches, by session id; in none of the above
-	roster   roster
-	recent   []*session // those who have spoken, latest first
-	sharing  *session
-	revoked  map[string]time.Time // expiry by token id
-	empty    *time.Timer          // while nobody is there
+	title     string
+	locked    bool
+	started   time.Time
+	ended     *wire.Error // why, nil while it runs
+	suspended bool        // its number stays good
+	media     RouterMeeting
+	sessions  map[string]*session // by session id
+	people    map[string]*session // by participant id
+	order     []*session          // in the order of joining
+	watchers  map[string]*session // gear that only watches, by session id; in none of the above
+	roster    roster
+	recent    []*session // those who have spoken, latest first
+	sharing   *session
+	revoked   map[string]time.Time // expiry by token id
+	empty     *time.Timer          // while nobody is there
 }
 
 // command is something that others ask of a meeting; it runs in runMeeting.
@@ -56,14 +58,19 @@ type spec struct {
 	number, title string
 	room, locked  bool
 	lock          lock
+	created       time.Time // zero: now
+	started       time.Time // zero: nobody has come yet
 }
 
 // newMeeting makes a meeting; runMeeting brings it to life.
 func newMeeting(c *Controller, s spec) *meeting {
-	m := &meeting{c: c, log: c.log.With("meeting", s.number), number: s.number, room: s.room, lock: s.lock, created: time.Now(),
+	m := &meeting{c: c, log: c.log.With("meeting", s.number), number: s.number, room: s.room, lock: s.lock, created: s.created, started: s.started,
 		inbox: make(chan command, 64), spoke: make(chan struct{}, 1), gearMoved: make(chan struct{}, 1), done: make(chan struct{}),
 		title: s.title, locked: s.locked, sessions: map[string]*session{}, people: map[string]*session{}, watchers: map[string]*session{},
 		revoked: map[string]time.Time{}}
+	if m.created.IsZero() {
+		m.created = time.Now()
+	}
 	m.roster.chatLimit = c.config().Limits.Chat
 	m.publish()
 	return m
@@ -142,6 +149,9 @@ func (m *meeting) info() wire.Meeting {
 func (m *meeting) publish() {
 	info := m.info()
 	m.public.Store(&info)
+	if !m.room {
+		m.c.keeper.touch(m.number)
+	}
 }
 
 // admitted is the reply to join and resume.
@@ -157,6 +167,7 @@ type join struct {
 	hello   wire.Hello
 	version int
 	claims  wire.Claims
+	returns *returnee // after a restart; nil: somebody new
 	reply   chan admitted
 }
 
@@ -173,8 +184,8 @@ func (j join) do(m *meeting) {
 // admit makes a session of somebody who has a token, in this order: is the token good, is there room, is there media.
 func (m *meeting) admit(j join) (*session, error) {
 	limits := m.c.config().Limits
-	if err := m.bars(j.claims); err != nil {
-		return nil, err
+	if err := m.bars(j.claims); err != nil && (j.returns == nil || !errors.Is(err, errLocked)) {
+		return nil, err // who was in a locked meeting before a restart is nobody new
 	}
 	if len(m.sessions) >= limits.Participants {
 		return nil, errFull
@@ -184,6 +195,12 @@ func (m *meeting) admit(j join) (*session, error) {
 		videoSlots: slotsFor(j.claims.Role, j.hello.VideoSlots, limits.VideoSlots)}
 	if s.name == "" {
 		s.name = "Guest"
+	}
+	if back := j.returns; back != nil {
+		s.role = back.role
+		if m.people[back.participant] == nil {
+			s.participant = back.participant
+		}
 	}
 	s.wishes = make([]wire.View, s.videoSlots)
 	if err := m.equip(s, mmr.EndpointConfig{Send: s.send, VideoSlots: s.videoSlots}); err != nil {
@@ -223,7 +240,7 @@ func (m *meeting) enter(s *session) {
 
 // welcome encodes the answer to a hello, and changes the secret for the next one.
 func (m *meeting) welcome(s *session, version int, resumed bool) []byte {
-	s.former, s.secret = s.secret, newSecret()
+	s.former, s.secret = s.secret, m.c.returnSecret(s, m.number)
 	return m.encode(wire.Welcome{Version: version, Session: s.id, Secret: s.secret, Participant: s.participant, Role: s.role, Resumed: resumed,
 		Router: m.c.config().Member, Meeting: m.info()})
 }

@@ -126,7 +126,7 @@ func TestResumeAbandoned(t *testing.T) {
 	ch := &channel{c: z.Controller, out: newOutbox()}
 	refused := make(chan error, 1)
 	go func() {
-		_, err := ch.resume(ctx, wire.Resume{Session: a.welcome.Session, Secret: a.welcome.Secret}, 1)
+		_, err := ch.resume(ctx, wire.Hello{Resume: &wire.Resume{Session: a.welcome.Session, Secret: a.welcome.Secret}}, 1)
 		refused <- err
 	}()
 	eventually(t, "the resume waits in the inbox", func() bool { return len(m.inbox) == 1 })

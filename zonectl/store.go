@@ -18,6 +18,8 @@ type Table[V any] interface {
 type Store struct {
 	Rooms  Table[Room]     // by number
 	Tokens Table[APIToken] // by id
+	// Meetings are those that run, by number; nil: none survives a restart.
+	Meetings Table[Kept]
 }
 
 // Room is a permanent meeting: its number stays good when everybody has left. Secrets are kept as digests, see secrets.go.
