@@ -19,6 +19,7 @@ import (
 	"meetzone/dataplane"
 	"meetzone/dscp"
 	"meetzone/mmr"
+	"meetzone/zonectl"
 	"meetzone/zonectl/quality"
 )
 
@@ -116,6 +117,14 @@ var metricTable = []struct {
 	{"handshakes_total", "result", "DTLS handshakes."},
 	{"lookups_total", "result", "Meeting lookups."},
 	{"joins_total", "", "Sessions opened."},
+	{"paths_total", "network rung", "Transports that came onto a rung, by the network of the client; the networks with most off UDP, the others under \"rest\"."},
+	{"paths_fell_total", "network", "Transports that fell to a worse rung in mid-meeting, by the network of the client."},
+	{"paths_rose_total", "network", "Transports that rose to a better rung in mid-meeting, by the network of the client."},
+	{"streams", "state", "Connections of the media port and of the relay that carry media, or have not said yet who they are."},
+	{"streams_total", "result", "Connections of the media port and of the relay."},
+	{"stream_drops_total", "class", "Datagrams that waited too long for a congested connection."},
+	{"relay_allocations", "", "Allocations of the relay on the HTTPS port."},
+	{"relay_total", "result", "Requests for an allocation of the relay: given, refused as too many, or with wrong credentials."},
 	{"alarms", "", "Alarms that stand."},
 	{"quality_score", "medium direction", "Scores of participants' media, docs/quality.md: 1 bad to 5, 0 nothing came. A sample of each every 5 s."},
 	{"quality_loss_ratio", "medium direction", "Share of the packets that never came, after repair, of participants' media."},
@@ -208,10 +217,46 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 	emit("lookups_total", float64(s.Refused), "refused")
 	emit("lookups_total", float64(s.Blocked), "blocked")
 	emit("joins_total", float64(s.Joins))
+	c.collectPaths(emit)
 	emit("alarms", float64(len(c.d.store.Alarms())))
 	store := c.d.store.Stats()
 	emit("store_writes_total", float64(store.Written), "written")
 	emit("store_writes_total", float64(store.Refused), "refused")
+}
+
+// maxPathMetrics bounds how many networks have metrics of their own.
+const maxPathMetrics = 64
+
+// collectPaths shows on which rungs media travel, and what became of connections.
+func (c *collector) collectPaths(emit func(name string, value float64, labels ...string)) {
+	var rest zonectl.NetworkWays
+	show := func(name string, n *zonectl.NetworkWays) {
+		for i, rung := range [...]dataplane.Rung{dataplane.UDP, dataplane.TCP, dataplane.TLS} {
+			emit("paths_total", float64(n.Came[i]), name, rung.String())
+		}
+		emit("paths_fell_total", float64(n.Fell), name)
+		emit("paths_rose_total", float64(n.Rose), name)
+	}
+	for i, n := range c.d.zone.Ways() {
+		if i < maxPathMetrics && n.Network.IsValid() {
+			show(n.Network.String(), &n)
+			continue
+		}
+		rest.Add(&n)
+	}
+	show("rest", &rest)
+	streams, relay := c.d.plane.StreamStats(), c.d.relay.Stats()
+	emit("streams", float64(streams.Open-streams.Unadopted), "media")
+	emit("streams", float64(streams.Unadopted), "unknown")
+	emit("streams_total", float64(streams.Opened), "opened")
+	emit("streams_total", float64(streams.Refused), "refused")
+	for class, n := range streams.Dropped {
+		emit("stream_drops_total", float64(n), dscp.Class(class).String())
+	}
+	emit("relay_allocations", float64(relay.Allocations))
+	emit("relay_total", float64(relay.Total), "given")
+	emit("relay_total", float64(relay.Refused), "refused")
+	emit("relay_total", float64(relay.Failures), "wrong")
 }
 
 // qualityMetrics are the names of what quality.Spread counts.

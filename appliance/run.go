@@ -258,7 +258,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Networks: zoneNetworks{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,7 @@ type Controller struct {
 	stopKeeping   context.CancelFunc
 	counters      counters
 	keeper        *keeper
+	ways          *wayBook
 	opened        time.Time
 	returns       []byte // key of what sessions come back with after a restart
 	server        *http.Server
@@ -129,6 +131,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 	}
 	c.life, c.cancel = context.WithCancel(context.Background())
 	c.opened = time.Now()
+	c.ways = &wayBook{networks: map[netip.Prefix]*NetworkWays{}}
 	if c.returns, err = hkdf.Key(sha256.New, deps.SigningKey.Seed(), nil, "meetzone returns", sha256.Size); err != nil {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}

@@ -190,7 +190,7 @@ func (m *meeting) admit(j join) (*session, error) {
 	if len(m.sessions) >= limits.Participants {
 		return nil, errFull
 	}
-	s := &session{id: newSecret(), participant: newParticipantID(), name: j.hello.Name, client: j.hello.Client, source: j.channel.remote,
+	s := &session{ways: m.c.ways, id: newSecret(), participant: newParticipantID(), name: j.hello.Name, client: j.hello.Client, source: j.channel.remote,
 		claims: j.claims, joined: time.Now(), role: j.claims.Role, send: sendList(j.claims.Role, j.hello.Send),
 		videoSlots: slotsFor(j.claims.Role, j.hello.VideoSlots, limits.VideoSlots)}
 	if s.name == "" {
@@ -368,6 +368,7 @@ func (m *meeting) leave(s *session, why *wire.Error) {
 	}
 	// An endpoint that its router has already closed is closed.
 	_ = s.endpoint.Close()
+	s.gone()
 	m.c.giveSession(s.id)
 	m.log.Info("left", "participant", s.participant, "people", len(m.sessions))
 	if m.ended != nil {

@@ -25,6 +25,7 @@ type session struct {
 	send        [mmr.NumMedia]bool
 	videoSlots  int
 	endpoint    RouterEndpoint
+	ways        *wayBook
 	gear        *gear // in place of a channel; nil for people
 
 	// What follows belongs to runMeeting.
@@ -41,9 +42,10 @@ type session struct {
 	reports   reports
 
 	// mu guards what events of the router need, which come on workers' threads.
-	mu   sync.Mutex
-	out  *outbox // of the channel, nil while away
-	news [numLatest]mmr.Event
+	mu       sync.Mutex
+	out      *outbox // of the channel, nil while away
+	news     [numLatest]mmr.Event
+	standing standing // as the book of ways has it
 
 	// exchange is held through one exchange of descriptions and guards what is known of it.
 	exchange   sync.Mutex
@@ -60,6 +62,9 @@ func (s *session) notify(e mmr.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.news[kind] = e
+	if t, ok := e.(mmr.TransportsChanged); ok {
+		s.noteWays(s.ways, t.Transports)
+	}
 	if s.out != nil {
 		s.out.tell(kind, e)
 	}

@@ -25,6 +25,14 @@ func (s *Server) listMeetings(*http.Request) (any, error) {
 	return adminapi.Meetings{Meetings: list}, nil
 }
 
+func (s *Server) listPaths(*http.Request) (any, error) {
+	list := s.cfg.Networks.Networks()
+	if list == nil {
+		list = []adminapi.Network{}
+	}
+	return adminapi.Paths{Networks: list}, nil
+}
+
 func (s *Server) createMeeting(r *http.Request) (any, error) {
 	spec, err := body[adminapi.MeetingSpec](r)
 	if err != nil {

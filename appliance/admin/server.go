@@ -33,6 +33,11 @@ type Meetings interface {
 	End(ctx context.Context, number string) error
 }
 
+// Networks knows on which rungs the media of each client network stand.
+type Networks interface {
+	Networks() []adminapi.Network
+}
+
 // Places knows which zones there are.
 type Places interface {
 	// Zones returns them as a client at an address is told of them; the zero address is one of which nothing is known.
@@ -60,6 +65,7 @@ type ServerConfig struct {
 	Revisions *Revisions
 	Meetings  Meetings
 	Places    Places
+	Networks  Networks
 	Drainer   Drainer
 	Machine   Machine
 	Marks     Marks
@@ -72,7 +78,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -144,6 +150,7 @@ func (s *Server) routes() http.Handler {
 		"POST " + adminapi.PathConfirm:           s.confirm,
 		"POST " + adminapi.PathRollback:          s.rollback,
 		"GET " + adminapi.PathHistory:            s.history,
+		"GET " + adminapi.PathPaths:              s.listPaths,
 		"GET " + adminapi.PathMeetings:           s.listMeetings,
 		"POST " + adminapi.PathMeetings:          s.createMeeting,
 		"GET " + adminapi.PathMeeting + "{n}":    s.showMeeting,

@@ -27,6 +27,8 @@ type zone struct {
 	powered  adminapi.Power
 }
 
+func (z *zone) Networks() []adminapi.Network { return nil }
+
 func (z *zone) Create(_ context.Context, spec adminapi.MeetingSpec) (adminapi.Meeting, error) {
 	if spec.Room != "" && spec.Room == "7" {
 		return adminapi.Meeting{}, &adminapi.Error{Code: adminapi.CodeConflict, Text: "Room 7 exists already.", Advice: "Choose another number."}
@@ -84,7 +86,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Networks: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

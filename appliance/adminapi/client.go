@@ -136,6 +136,11 @@ func (c *Client) Zones(ctx context.Context, address string) (Zones, error) {
 	return call[Zones](ctx, c, http.MethodGet, PathZones+"?"+url.Values{"for": {address}}.Encode(), nil)
 }
 
+// Paths tells on which rungs the media of each client network stand.
+func (c *Client) Paths(ctx context.Context) (Paths, error) {
+	return call[Paths](ctx, c, http.MethodGet, PathPaths, nil)
+}
+
 // Drain starts or ends draining.
 func (c *Client) Drain(ctx context.Context, drain Drain) error {
 	_, err := call[struct{}](ctx, c, http.MethodPut, PathDrain, drain)

@@ -20,6 +20,7 @@ const (
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
 	PathDrain     = "/admin/v1/drain"            // PUT Drain
 	PathZones     = "/admin/v1/zones"            // GET ?for= → Zones
+	PathPaths     = "/admin/v1/paths"            // GET → Paths
 	PathPower     = "/admin/v1/power"            // POST Power
 )
 
@@ -325,3 +326,25 @@ const (
 	CodeLimit    Code = "limit"
 	CodeServer   Code = "server"
 )
+
+// Paths tells on which rungs the media of each client network stand, those with most off UDP first.
+type Paths struct {
+	Networks []Network `json:"networks"`
+}
+
+// Network is an IPv4 /24 or an IPv6 /64 of clients.
+type Network struct {
+	Network string    `json:"network"` // empty: all those that are not remembered one by one
+	Now     Rungs     `json:"now"`     // transports
+	Came    Rungs     `json:"came"`    // transports that came onto a rung, since the start
+	Fell    uint64    `json:"fell"`    // from a better rung to a worse one in mid-meeting
+	Rose    uint64    `json:"rose"`
+	Last    time.Time `json:"last"` // when something changed
+}
+
+// Rungs counts by rung.
+type Rungs struct {
+	UDP uint64 `json:"udp"`
+	TCP uint64 `json:"tcp"`
+	TLS uint64 `json:"tls"`
+}
