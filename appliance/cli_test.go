@@ -72,6 +72,10 @@ func (z *cliZone) End(_ context.Context, number string) error {
 	return nil
 }
 
+func (z *cliZone) Networks() []adminapi.Network {
+	return []adminapi.Network{{Network: "10.1.2.0/24", Came: adminapi.Rungs{UDP: 1, TLS: 3}, Now: adminapi.Rungs{TLS: 3}, Fell: 2}}
+}
+
 func (z *cliZone) Zones(client netip.Addr) []adminapi.Zone {
 	return []adminapi.Zone{{ID: "zone-own", Name: "Own", Own: true, Key: "ed25519:AAAA", Controllers: []string{"https://box"}, Reason: "configured order"}}
 }
@@ -126,7 +130,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,4 +324,9 @@ func TestShellCompletion(t *testing.T) {
 	if !strings.Contains(out.String(), "100\tStandup") {
 		t.Errorf("meetings: %s", out.String())
 	}
+}
+
+func TestPathsCommand(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("paths"), "10.1.2.0/24", "0/0/3", "1/0/3", "25 %")
 }
