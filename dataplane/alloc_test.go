@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"io"
+	"net"
 	"runtime"
 	"testing"
 
@@ -94,4 +96,73 @@ func rawPeer(t testing.TB, port uint16) int {
 		t.Fatal(err)
 	}
 	return fd
+}
+
+// TestStreamZeroAlloc commits datagrams for a stream and takes what comes from it, and wants no allocation, neither of the worker nor of the
+// stream's own goroutines. The rounds are driven by hand.
+func TestStreamZeroAlloc(t *testing.T) {
+	cfg := testConfig("127.0.0.1:0")
+	cfg.Marks = marks
+	arrived := 0
+	p := openPlane(t, cfg, func(w *Worker) Handler {
+		return &testHandler{batch: func(_ Instant, batch []Datagram) { arrived += len(batch) }}
+	})
+	w := p.workers[0]
+	near, far := tcpPair(t)
+	s, err := p.OpenStream(StreamConfig{Conn: near, Rung: TCP, Framing: func(*Stream) Framing { return &lengthPrefixed{begun: true} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !w.Adopt(&s.base, dscp.Video) {
+		t.Fatal("not adopted")
+	}
+	data, back := framed(make([]byte, 1200)), make([]byte, 1202)
+	task := Task(TaskFunc(func(Instant) {}))
+	round := func() {
+		const each = 8
+		want := arrived + each
+		for range each {
+			if _, err := far.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			w.Commit(&s.base, dscp.Video, len(w.Reserve(1200)))
+		}
+		w.Flush()
+		for range each {
+			if _, err := io.ReadFull(far, back); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for arrived < want { // the reader posts in its own time
+			if err := w.Post(task); err != nil {
+				t.Fatal(err)
+			}
+			w.round()
+			runtime.Gosched()
+		}
+	}
+	for range 20 { // until queues and parcels have their size
+		round()
+	}
+	if allocs := testing.AllocsPerRun(200, round); allocs >= 1 {
+		t.Errorf("%v allocations per round of 8 datagrams each way", allocs)
+	}
+}
+
+// tcpPair is a connection over loopback.
+func tcpPair(t testing.TB) (near, far net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if far, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if near, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	return near, far
 }
