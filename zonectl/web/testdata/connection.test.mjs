@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { probeAnswer } from '../app/climb.js';
+import { Connection } from '../app/connection.js';
+import { iceServers } from '../app/relays.js';
+import { received } from '../app/vigil.js';
+
+/** As much of an RTCPeerConnection as the connection looks at. */
+class FakePeerConnection extends EventTarget {
+  static all = [];
+  connectionState = 'new';
+  iceConnectionState = 'new';
+  localDescription = null;
+  bytes = 1000;
+
+  constructor(configuration) {
+    super();
+    this.configuration = configuration;
+    FakePeerConnection.all.push(this);
+  }
+
+  async setRemoteDescription() {}
+  async createAnswer() {
+    return { type: 'answer', sdp: `answer ${FakePeerConnection.all.indexOf(this)}` };
+  }
+  async setLocalDescription(description) {
+    this.localDescription = description;
+  }
+  getTransceivers() {
+    return [];
+  }
+  async getStats() {
+    return new Map([['T', { id: 'T', type: 'transport', dtlsState: 'connected', bytesReceived: this.bytes }]]);
+  }
+  close() {
+    this.connectionState = 'closed';
+  }
+  become(state) {
+    this.connectionState = this.iceConnectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
+}
+
+function connection() {
+  FakePeerConnection.all = [];
+  globalThis.RTCPeerConnection = FakePeerConnection;
+  const said = { negotiated: [], states: [], slots: 0, silent: 0 };
+  const one = new Connection({
+    tracks: () => ({}),
+    negotiate: (fresh) => said.negotiated.push(fresh) > 0,
+    slots: () => void said.slots++,
+    state: (state) => said.states.push(state),
+    silent: () => void said.silent++,
+  });
+  return { one, said, all: FakePeerConnection.all };
+}
+
+test('a connection stays until the one that follows it is connected', async () => {
+  const { one, said, all } = connection();
+  assert.equal(await one.answer({ fresh: true, sdp: 'x' }), 'answer 0');
+  all[0].become('connected');
+  assert.equal(said.slots, 1);
+  await one.answer({ fresh: true, sdp: 'x', relays: [{ urls: ['turns:meet.example:443'], username: 'u', credential: 'c' }] });
+  assert.equal(all[1].configuration.iceServers[0].urls, 'turns:meet.example:443');
+  assert.equal(all[0].connectionState, 'connected');
+  all[1].become('connecting');
+  assert.deepEqual(said.states, ['connected']);
+  assert.equal(said.slots, 1);
+  all[1].become('connected');
+  assert.equal(all[0].connectionState, 'closed');
+  assert.equal(said.slots, 2);
+  assert.ok(one.alive);
+  one.close();
+  assert.equal(all[1].connectionState, 'closed');
+});
+
+test('silence asks for a new connection at once, an outage shorter than a second for nothing', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { one, said, all } = connection();
+  const pass = async (ms) => {
+    for (let gone = 0; gone < ms; gone += 250) {
+      now += 250;
+      mock.timers.tick(250);
+      for (let i = 0; i < 5; i++) await Promise.resolve();
+    }
+  };
+  await one.answer({ fresh: true, sdp: 'x' });
+  all[0].become('connected');
+  await pass(1000); // nothing came
+  all[0].bytes += 1;
+  await pass(500);
+  assert.deepEqual(said.negotiated, []);
+  await pass(1750);
+  assert.deepEqual(said.negotiated, [true]);
+  assert.equal(said.silent, 1);
+  assert.ok(!one.alive);
+  one.close();
+  mock.timers.reset();
+});
+
+test('what came is counted by transport, or by pair where a browser has no transports', () => {
+  const pairs = [
+    { id: 'a', type: 'candidate-pair', selected: true, bytesReceived: 5 },
+    { id: 'b', type: 'candidate-pair', bytesReceived: 7 },
+  ];
+  assert.deepEqual([...received(pairs)], [['a', 5]]);
+  assert.deepEqual([...received([...pairs, { id: 't', type: 'transport', dtlsState: 'connected', bytesReceived: 9 }])], [['t', 9]]);
+});
+
+test('one relay of all media is used, by a name where the browser needs one', () => {
+  const relays = [
+    { medium: 'audio', urls: ['turns:a:443'], username: 'a', credential: 'a' },
+    { urls: ['turns:192.0.2.1:443?transport=tcp', 'turns:[2001:db8::1]:443', 'turns:meet.example:443'], username: 'u', credential: 'c' },
+  ];
+  assert.equal(iceServers(relays, false)[0].urls, 'turns:192.0.2.1:443?transport=tcp');
+  assert.equal(iceServers(relays, true)[0].urls, 'turns:meet.example:443');
+  assert.deepEqual(iceServers(relays.slice(0, 1), false), []);
+  assert.deepEqual(iceServers([], true), []);
+});
+
+test('the answer of a probe names the addresses of both families', () => {
+  const sdp = probeAnswer({ ufrag: 'u', password: 'p', candidates: ['192.0.2.1:8801', '[2001:db8::1]:8801', 'nonsense'] });
+  assert.match(sdp, /candidate:1 1 udp \d+ 192\.0\.2\.1 8801 typ host/);
+  assert.match(sdp, /candidate:2 1 udp \d+ 2001:db8::1 8801 typ host/);
+  assert.ok(!sdp.includes('nonsense'));
+});
