@@ -104,7 +104,7 @@ func oldFriendComes(t *testing.T, lab *appliancetest.Lab, browsers []appliancete
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := runZoneClient(ctx, lab, lab.Clients[2], "https://"+lab.Clients[2].Box.String(), meeting, "Old friend", "--for", "6s",
-		"--receive-video", "2", "--video", "none", "--record", folder); err != nil {
+		"--receive-video", "2", "--video", "none", "--decode", "vp8", "--record", folder); err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range browsers {
