@@ -172,7 +172,9 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 		return // sound for a picture, or no codec at all
 	}
 	if s.kind != a.in.Codec {
-		s.kind = a.in.Codec
+		if s.kind != a.in.Codec {
+			s.kind, s.rate = a.in.Codec, rateMeter{} // the layers are others
+		}
 		s.rate = rateMeter{} // another codec has other layers
 	}
 	if s.kind.Video() {
