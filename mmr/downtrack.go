@@ -358,6 +358,10 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	last.seq, last.at = seq, now
+	if d.munge.Filled(seq) {
+		a.payload, a.value, a.marker, out.Marker = nil, nil, false, false
+		out.Descriptor = codec.Descriptor{}
+	}
 	h := packet.Header{Marker: a.marker || out.Marker, PayloadType: rtx, SequenceNumber: d.rtxSeq, Timestamp: out.Timestamp, SSRC: d.rtxSSRC}
 	d.rtxSeq++
 	b := sh.scratch[:packet.OSNLen+len(a.payload)]

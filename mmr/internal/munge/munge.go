@@ -236,10 +236,10 @@ func (t *Track) admit(in *In) bool {
 	s := t.segments.newest()
 	if layer := t.chosen.layer(); f.sent && layer != s.layer {
 		if s.firstIn() == in.Sequence {
-			s.layer = layer
+			s.layer, s.frame = layer, *f
 		} else {
 			next := *s
-			next.first, next.layer, next.hasDead = in.Sequence+s.offset, layer, false
+			next.first, next.layer, next.hasDead, next.frame = in.Sequence+s.offset, layer, false, *f
 			t.segments.push(next)
 		}
 	}
@@ -280,6 +280,9 @@ func (t *Track) rewriteLate(in *In) (Out, Verdict) {
 		if out.Sequence >= after.first {
 			return Out{}, Incomplete
 		}
+		if in.Codec.Video() && after.frame.is(in) {
+			wanted = after.frame.sent
+		}
 		wanted = wanted && !(in.Codec.Video() && after.isDead(in.Timestamp))
 	}
 	if t.sent.highest > out.Sequence+maxLate {
@@ -290,7 +293,7 @@ func (t *Track) rewriteLate(in *In) (Out, Verdict) {
 	}
 	if !wanted {
 		t.sent.advance(out.Sequence)
-		t.sent.mark(out.Sequence)
+		t.sent.fill(out.Sequence)
 		t.chosen.lose(&in.Frame)
 		return Out{Sequence: out.Sequence, Timestamp: out.Timestamp}, Fill
 	}
@@ -331,7 +334,7 @@ func (t *Track) omit(in *In) {
 		return
 	}
 	next.offset--
-	next.first = in.Sequence + s.offset
+	next.first, next.frame = in.Sequence+s.offset, t.frame
 	inPlace := s.firstIn() == in.Sequence
 	if in.Codec.Video() {
 		next.kill(in, inPlace)
@@ -356,6 +359,12 @@ func (t *Track) Sent(seq uint16) (Origin, bool) {
 		return Origin{}, false
 	}
 	return Origin{Source: s.source, Sequence: out - s.offset}, true
+}
+
+// Filled says whether a number that was sent lately stands for an empty packet, which is what has to be sent again.
+func (t *Track) Filled(seq uint16) bool {
+	out, ok := t.sent.find(seq)
+	return ok && t.sent.isFilled(out)
 }
 
 // Resend numbers a packet exactly as it was numbered when it was sent. in must be the packet of Sent's origin.

@@ -17,6 +17,7 @@ type segment struct {
 	shift     ids    // outgoing minus incoming
 
 	layer              codec.LayerSet // what is sent in it: one layer, with those below
+	frame              frameState     // with whose packet it began: what comes late of that frame shares its lot
 	hasDead            bool           // the stretch before ended with pictures of VP8 that were dropped,
 	deadFrom, deadUpTo uint32         // with these incoming timestamps
 }
@@ -174,21 +175,32 @@ const sentLen = 2048
 type sentWindow struct {
 	highest uint64
 	bits    [sentLen / 64]uint64
+	filled  [sentLen / 64]uint64
 }
 
 // advance makes out the highest number when it is, with nothing sent in between.
 func (w *sentWindow) advance(out uint64) {
 	if out > w.highest+sentLen {
-		w.bits = [sentLen / 64]uint64{}
+		w.bits, w.filled = [sentLen / 64]uint64{}, [sentLen / 64]uint64{}
 		w.highest = out
 	}
 	for w.highest < out {
 		w.highest++
 		w.bits[w.highest%sentLen/64] &^= 1 << (w.highest % 64)
+		w.filled[w.highest%sentLen/64] &^= 1 << (w.highest % 64)
 	}
 }
 
 func (w *sentWindow) mark(out uint64) { w.bits[out%sentLen/64] |= 1 << (out % 64) }
+
+// fill marks a number under which an empty packet is sent.
+func (w *sentWindow) fill(out uint64) {
+	w.mark(out)
+	w.filled[out%sentLen/64] |= 1 << (out % 64)
+}
+
+// isFilled says whether a number that was sent stands for an empty packet.
+func (w *sentWindow) isFilled(out uint64) bool { return w.filled[out%sentLen/64]&(1<<(out%64)) != 0 }
 
 // has says whether a number not above the highest was sent.
 func (w *sentWindow) has(out uint64) bool {

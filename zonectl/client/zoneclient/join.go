@@ -24,6 +24,7 @@ type joinOptions struct {
 	content string
 	record  string
 	every   time.Duration // between two switches of pictures, 0 for none
+	heights []int         // of pictures that are switched to
 	explain bool
 }
 
@@ -44,6 +45,7 @@ func newJoinCommand() *cobra.Command {
 	flags.StringVar(&o.content, "content", none, "what to share: a `FILE.ivf` of VP8, or several as with --video, or none")
 	flags.DurationVar(&o.every, "switch-every", 0, "ask for other people's pictures, at random, as often as this")
 	flags.BoolVar(&o.explain, "explain", false, "tell what came of each way that was tried for each medium")
+	flags.IntSliceVar(&o.heights, "switch-heights", nil, "with --switch-every, ask for one of these heights at random")
 	flags.StringVar(&o.record, "record", "", "write what arrives to this `DIR`ectory")
 	return command
 }
@@ -72,7 +74,7 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 		}
 		cfg.Receive = recorder.receive
 	}
-	restless := &switcher{slots: cfg.VideoSlots}
+	restless := &switcher{slots: cfg.VideoSlots, heights: o.heights}
 	cfg.Event = func(message wire.Message) {
 		restless.event(message)
 		if recorder != nil {

@@ -13,7 +13,8 @@ import (
 
 // switcher asks for another person's picture in every video slot again and again: what a restless person does, and a test of switching.
 type switcher struct {
-	slots int
+	slots   int
+	heights []int // to choose from; none: as large as there is
 
 	mu     sync.Mutex // guards what follows: messages come from the session's goroutine
 	people []string   // who sends a picture
@@ -51,7 +52,11 @@ func (s *switcher) views(self string) []wire.View {
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	var views []wire.View
 	for i := range min(s.slots, len(others)) {
-		views = append(views, wire.View{Slot: i, Participant: others[i]})
+		v := wire.View{Slot: i, Participant: others[i]}
+		if len(s.heights) > 0 {
+			v.Height = s.heights[rand.IntN(len(s.heights))]
+		}
+		views = append(views, v)
 	}
 	return views
 }
