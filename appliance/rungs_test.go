@@ -169,3 +169,31 @@ func checkSentMarks(t *testing.T, what string, packets []nstest.Packet, port uin
 	}
 	checkStreamMarks(t, what, packets, port, want)
 }
+
+// TestNetnsFirefoxWays: Firefox takes the same ladder. It wants a host name in the relay's URL.
+func TestNetnsFirefoxWays(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	daemon.Admin(t, "config", "set", "zone.hosts", "meet.lab", "--commit")
+	meeting := daemon.CreateMeeting(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	other := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", "https://"+lab.Clients[1].Box.String(), "--meeting", meeting.Number, "--name", "Bob",
+		"--insecure", "--for", "0")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	fox := appliancetest.FirefoxKnowing(t, lab.Clients[0].NS, lab.Clients[0].Box.String()+" meet.lab")
+	for _, w := range []way{ways[1], ways[4]} {
+		t.Run(w.name, func(t *testing.T) {
+			firewall.Set(t, w.rules, lab.Clients[0])
+			capture := streamPackets(t, lab.Clients[0], portOf(w.rung))
+			join(t, fox, "https://meet.lab/j/"+meeting.Number, "Fox")
+			appliancetest.Until(t, fox, "Fox sees", "(await figures()).frames > 10", "figures()", 30*time.Second)
+			appliancetest.Until(t, fox, "Fox hears", "(await figures()).audioPackets > 50", "figures()", 30*time.Second)
+			onRung(t, fox, w.rung.String(), 10*time.Second)
+			checkStreamMarks(t, w.name, capture.Packets(), portOf(w.rung), shipped(t, dscp.ProfileRFC4594))
+		})
+	}
+}

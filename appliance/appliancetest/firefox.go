@@ -60,12 +60,27 @@ type bidiAnswer struct {
 // Firefox starts a headless Firefox with a fake camera and microphone in a namespace and returns its first page.
 func Firefox(t testing.TB, ns *nstest.NS) Browser {
 	t.Helper()
+	return FirefoxKnowing(t, ns, "")
+}
+
+// FirefoxKnowing is Firefox with an /etc/hosts of its own, in a mount namespace of its own.
+func FirefoxKnowing(t testing.TB, ns *nstest.NS, hosts string) Browser {
+	t.Helper()
 	program := need(t, "firefox-esr")
 	profile := t.TempDir()
+	args := []string{program}
+	if hosts != "" {
+		file := filepath.Join(t.TempDir(), "hosts")
+		if err := os.WriteFile(file, []byte("127.0.0.1 localhost\n"+hosts+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = []string{need(t, "unshare"), "--mount", "sh", "-c", "mount --bind " + file + ` /etc/hosts && exec "$0" "$@"`, program}
+	}
+	args = append(args, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank")
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := ns.Command(context.Background(), program, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank")
+	cmd := ns.Command(context.Background(), args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "HOME="+profile, "MOZ_HEADLESS_WIDTH=1280", "MOZ_HEADLESS_HEIGHT=800")
 	line, _ := start(t, cmd, "WebDriver BiDi listening on", 2*time.Minute)
 	host := strings.TrimSpace(line[strings.Index(line, "ws://")+len("ws://"):])

@@ -4,6 +4,7 @@
  */
 
 import { Climb } from './climb.js';
+import { Journal } from './journal.js';
 import { Peer } from './peer.js';
 import { Recovery } from './recovery.js';
 import { iceServers } from './relays.js';
@@ -31,7 +32,12 @@ export class Connection {
   #meter = null;
   #recovery;
   #climb;
-  #vigil = new Vigil(() => this.#silent());
+  /** @type {Journal|null} */
+  #journal = null;
+  #vigil = new Vigil(
+    () => this.#silent(),
+    (all) => this.#journal?.note(all),
+  );
 
   /** @param {ConnectionEvents} events */
   constructor(events) {
@@ -82,8 +88,10 @@ export class Connection {
   async sample(moving) {
     const meter = this.#meter;
     if (!meter) return null;
-    const sample = await meter.sample(moving);
-    return { ...sample, report: () => meter.report(sample.stats) };
+    const journal = this.#journal;
+    const { stats, raw } = await meter.sample(moving);
+    const told = stats.map((one) => ({ ...one, tried: journal?.of(one.transport) ?? [] }));
+    return { stats: told, raw, report: () => meter.report(stats) };
   }
 
   /**
@@ -139,6 +147,7 @@ export class Connection {
     );
     this.#peer = peer;
     this.#meter = new Meter(peer.connection);
+    this.#journal = new Journal(peer.connection);
     this.#vigil.watch(peer.connection);
   }
 

@@ -10,6 +10,8 @@ import { mediumOf } from './peer.js';
  * @typedef {object} MediumStats
  * @property {Medium} medium
  * @property {string} state of the transport
+ * @property {string} transport its id in the statistics
+ * @property {import('./journal.js').Tried[]} [tried] what came of each rung
  * @property {string} rung "udp", "tcp", "tls" or ""
  * @property {string} local
  * @property {string} remote
@@ -85,6 +87,7 @@ export class Meter {
     return {
       medium,
       state: transport?.dtlsState ?? 'new',
+      transport: transport?.id ?? [...inbound, ...outbound][0]?.transportId ?? '',
       rung: rungOf(local),
       local: address(local),
       remote: address(byId.get(pair.remoteCandidateId)),

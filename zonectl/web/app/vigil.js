@@ -10,6 +10,7 @@ const LATE_MS = 2500;
 
 export class Vigil {
   #silent;
+  #seen;
   /** @type {RTCPeerConnection|null} */
   #pc = null;
   /** @type {Map<string, {bytes: number, at: number}>} */
@@ -19,9 +20,13 @@ export class Vigil {
   #busy = false;
   #told = false;
 
-  /** @param {() => void} silent nothing comes over a transport any more; called once for each connection */
-  constructor(silent) {
+  /**
+   * @param {() => void} silent nothing comes over a transport any more; called once for each connection
+   * @param {(all: any[]) => void} seen takes the statistics of every look
+   */
+  constructor(silent, seen) {
     this.#silent = silent;
+    this.#seen = seen;
     this.#timer = setInterval(() => void this.#look(), LOOK_MS);
   }
 
@@ -50,8 +55,11 @@ export class Vigil {
     if (!pc || pc.connectionState === 'closed' || this.#busy || this.#told) return;
     this.#busy = true;
     try {
-      const heard = received([...(await pc.getStats()).values()]);
-      if (pc === this.#pc && this.#quiet(heard, performance.now())) {
+      const all = [...(await pc.getStats()).values()];
+      if (pc !== this.#pc) return;
+      this.#seen(all);
+      const heard = received(all);
+      if (this.#quiet(heard, performance.now())) {
         this.#told = true;
         this.#silent();
       }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { probeAnswer } from '../app/climb.js';
 import { Connection } from '../app/connection.js';
+import { Journal } from '../app/journal.js';
 import { iceServers } from '../app/relays.js';
 import { received } from '../app/vigil.js';
 
@@ -125,4 +126,25 @@ test('the answer of a probe names the addresses of both families', () => {
   assert.match(sdp, /candidate:1 1 udp \d+ 192\.0\.2\.1 8801 typ host/);
   assert.match(sdp, /candidate:2 1 udp \d+ 2001:db8::1 8801 typ host/);
   assert.ok(!sdp.includes('nonsense'));
+});
+
+test('the journal tells what came of each rung', (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const pc = new EventTarget();
+  const journal = new Journal(pc);
+  const candidate = (id, more) => ({ id, type: 'local-candidate', candidateType: 'host', ...more });
+  const pair = (localCandidateId, more) => ({ type: 'candidate-pair', transportId: 'T', localCandidateId, requestsSent: 1, responsesReceived: 0, state: 'in-progress', ...more });
+  const candidates = [candidate('u', { protocol: 'udp' }), candidate('t', { protocol: 'tcp' })];
+  journal.note([...candidates, pair('u'), pair('t', { requestsSent: 0, state: 'waiting' })]);
+  now = 300;
+  journal.note([...candidates, pair('u'), pair('t', { responsesReceived: 1 })]);
+  pc.dispatchEvent(Object.assign(new Event('icecandidateerror'), { errorCode: 701 }));
+  now = 1000;
+  assert.deepEqual(journal.of('T'), [
+    { rung: 'udp', result: 'silent', ms: 1000 },
+    { rung: 'tcp', result: 'answers', ms: 300 },
+    { rung: 'tls', result: 'untried', ms: 0 },
+  ]);
+  assert.equal(journal.of('other')[2].result, 'unreachable');
 });

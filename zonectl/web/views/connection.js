@@ -77,7 +77,7 @@ const GRAPHS = [
 class MediumSection {
   #medium;
   #badge = h('span.badge');
-  #path = new Facts(['connection.rung', 'connection.local', 'connection.remote', 'connection.cipher', 'connection.mark', 'connection.picture']);
+  #path = new Facts(['connection.rung', 'connection.tried', 'connection.local', 'connection.remote', 'connection.cipher', 'connection.mark', 'connection.picture']);
   #quality = new Facts(['connection.freezes', 'connection.concealed']);
   #graphs;
 
@@ -118,6 +118,7 @@ class MediumSection {
     this.#badge.className = `badge ${state === 'connected' ? 'good' : 'waiting'}`;
     setText(this.#badge, rung ? rung.toUpperCase() : t(`state.${state}`));
     this.#path.set('connection.rung', rungText(rung));
+    this.#path.set('connection.tried', stats?.tried?.length ? stats.tried.map(triedText).join(' · ') : null);
     this.#path.set('connection.local', transport?.remote || stats?.local || '–');
     this.#path.set('connection.remote', transport?.local || stats?.remote || '–');
     this.#path.set('connection.cipher', (transport?.cipher || stats?.cipher || '–').replace(/^SRTP_/, ''));
@@ -129,6 +130,11 @@ class MediumSection {
 /** Which rung a transport stands on, for people. @param {string} rung */
 function rungText(rung) {
   return rung ? t(`rung.${['udp', 'tcp', 'tls'].includes(rung) ? rung : 'other'}`) : '–';
+}
+
+/** What came of a rung, for people. @param {import('../app/journal.js').Tried} tried */
+function triedText({ rung, result, ms }) {
+  return `${rung.toUpperCase()}: ${t(`tried.${result}`, { time: `${decimal(ms / 1000, 1)} s` })}`;
 }
 
 /** Names of the code points that are in use for media and signalling. @type {Record<number, string>} */
