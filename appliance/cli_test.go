@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -89,6 +90,24 @@ func (z *cliZone) Marks() (adminapi.Marks, error) {
 		Classes:    []adminapi.MarkedClass{{Class: "audio", Point: adminapi.CodePoint{Decimal: 46, Name: "EF", TOS: "0xb8"}, Priority: 6, SentDatagrams: 12}},
 		Interfaces: []adminapi.MarkedInterface{{Name: "eth0", Sent: map[string]adminapi.Traffic{"audio": {Packets: 7, Bytes: 900}}}},
 		Events:     []adminapi.MarkEvent{{Time: time.Now(), Object: "chain audio was altered", Error: "no"}}}, nil
+}
+
+func (z *cliZone) Verify(_ context.Context, v adminapi.Verify) (adminapi.Verified, error) {
+	return adminapi.Verified{Interface: "eth0", Enforced: true, Classes: []adminapi.VerifiedMark{{Class: "audio", Wanted: adminapi.CodePoint{Decimal: 46, Name: "EF", TOS: "0xb8"}}}}, nil
+}
+
+func (z *cliZone) Capture(_ context.Context, spec adminapi.Capture, to io.Writer) (adminapi.Captured, error) {
+	if spec.Interface == "absent0" {
+		return adminapi.Captured{}, &adminapi.Error{Code: adminapi.CodeBad, Text: "There is no interface absent0."}
+	}
+	_, err := io.WriteString(to, "the file")
+	return adminapi.Captured{Packets: 3, Full: true}, err
+}
+
+func (z *cliZone) MarkPaths() adminapi.MarkPaths {
+	return adminapi.MarkPaths{Paths: []adminapi.MarkPath{{Subnet: "10.1.2.0/24", Medium: "audio", Direction: "up", Policy: adminapi.CodePoint{Decimal: 46, Name: "EF", TOS: "0xb8"},
+		Verdict: "remarked", Latest: adminapi.CodePoint{Decimal: 8, Name: "CS1", TOS: "0x20"},
+		Seen: []adminapi.MarkSamples{{Point: adminapi.CodePoint{Decimal: 8, Name: "CS1", TOS: "0x20"}, Samples: 7}}}}}
 }
 
 func (z *cliZone) Describe() adminapi.Status {
@@ -292,6 +311,15 @@ func TestStatusAndDrain(t *testing.T) {
 func TestDSCPStatus(t *testing.T) {
 	c := newCommandLine(t)
 	c.want(0, words("dscp status"), "rfc4594", "46 EF (ToS 0xb8)", "DIFFERS: chain audio was altered", "eth0", "7 packets, 900 bytes", "NOT HEALED: no")
+	c.want(0, words("dscp paths"), "10.1.2.0/24", "up", "46 EF (ToS 0xb8)", "remarked to 8 CS1 (ToS 0x20)", "7 ×")
+	c.want(1, words("dscp verify --to 192.0.2.1"), "eth0", "46 EF (ToS 0xb8)", "NOT SEEN")
+	file := filepath.Join(t.TempDir(), "a.pcapng")
+	c.want(0, []string{"capture", "--interface", "eth0", "--class", "audio", "--out", file}, "3 packets", "8 bytes", "the file is full")
+	if b, err := os.ReadFile(file); err != nil || string(b) != "the file" {
+		t.Errorf("captured %q, %v", b, err)
+	}
+	c.want(1, []string{"capture", "--interface", "absent0", "--out", file + "2"}, "There is no interface absent0.")
+	c.want(1, []string{"capture", "--interface", "eth0", "--out", file}, "exists")
 	c.want(0, words("dscp status --json"), `"tos": "0xb8"`, `"drifted": 1`)
 }
 

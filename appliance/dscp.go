@@ -27,6 +27,19 @@ func newDSCPCommand() *cobra.Command {
 			return r.show(cmd, marks, func(w io.Writer) { printMarks(w, marks) })
 		},
 	})
+	cmd.AddCommand(&cobra.Command{
+		Use:   "paths",
+		Short: "Show for each subnet of clients and each medium whether the marks survive the way there and back",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			paths, err := r.client().MarkPaths(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return r.show(cmd, paths, func(w io.Writer) { printMarkPaths(w, paths) })
+		},
+	})
+	cmd.AddCommand(newVerifyCommand(r))
 	return cmd
 }
 

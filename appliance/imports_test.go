@@ -15,8 +15,9 @@ import (
 // mayImport is the picture of docs/architecture.md as a table: for each folder of the project, which others its code may import.
 // A folder's own internal packages are always its own business. Tests may import more, since they stand outside.
 var mayImport = map[string][]string{
-	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/config", "appliance/helper", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
+	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/capture", "appliance/config", "appliance/helper", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
 	"appliance/config":          {"dscp"},
+	"appliance/capture":         {"dscp"},
 	"appliance/adminapi":        {},
 	"appliance/helper":          {},
 	"appliance/admin":           {"appliance/adminapi", "appliance/config", "storage"},
@@ -27,7 +28,7 @@ var mayImport = map[string][]string{
 	"zonectl/web":               {},
 	"zonectl/client":            {"zonectl/wire", "zonectl/client/media", "dataplane/tunnel", "dscp"},
 	"zonectl/client/media":      {},
-	"zonectl/client/zoneclient": {"zonectl/client", "zonectl/client/media", "zonectl/wire"},
+	"zonectl/client/zoneclient": {"dscp", "zonectl/client", "zonectl/client/media", "zonectl/wire"},
 	"mmr":                       {"dataplane", "dscp"},
 	"dataplane":                 {"dscp"},
 	"dataplane/nstest":          {},

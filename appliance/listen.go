@@ -74,6 +74,9 @@ type markedConn struct {
 	from *markedListener
 }
 
+// NetConn returns the connection below, for whoever asks the kernel about it.
+func (c *markedConn) NetConn() net.Conn { return c.TCPConn }
+
 // Close closes the connection and forgets it.
 func (c *markedConn) Close() error {
 	c.forget()
@@ -114,8 +117,13 @@ func mark(s syscall.Conn, class dscp.Class, point dscp.CodePoint) error {
 	if err != nil {
 		return err
 	}
+	return markRaw(raw, class, point)
+}
+
+// markRaw is mark for a socket that is only being opened.
+func markRaw(raw syscall.RawConn, class dscp.Class, point dscp.CodePoint) error {
 	var refused error
-	err = raw.Control(func(fd uintptr) {
+	err := raw.Control(func(fd uintptr) {
 		tos := int(point.TOS())
 		errTOS := unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, tos)
 		errClass := unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos)

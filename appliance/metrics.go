@@ -125,6 +125,11 @@ var metricTable = []struct {
 	{"stream_drops_total", "class", "Datagrams that waited too long for a congested connection."},
 	{"relay_allocations", "", "Allocations of the relay on the HTTPS port."},
 	{"relay_total", "result", "Requests for an allocation of the relay: given, refused as too many, or with wrong credentials."},
+	{"path_marks", "medium direction verdict", "Client subnets by what became of the marks on the way."},
+	{"marked_bytes_total", "interface class", "Bytes that left by an interface, as the kernel counted them by class."},
+	{"cleared_packets_total", "interface", "Packets of no class whose code point was not theirs to use."},
+	{"marks_enforced", "", "1 when the kernel holds all to the policy."},
+	{"mark_drift_total", "", "Changes of the box's marks and queues by somebody else."},
 	{"alarms", "", "Alarms that stand."},
 	{"quality_score", "medium direction", "Scores of participants' media, docs/quality.md: 1 bad to 5, 0 nothing came. A sample of each every 5 s."},
 	{"quality_loss_ratio", "medium direction", "Share of the packets that never came, after repair, of participants' media."},
@@ -161,6 +166,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectRouter(emit)
 	c.collectZone(emit)
 	c.collectQuality(out)
+	c.collectMarks(emit)
 }
 
 func (c *collector) collectPlane(emit func(string, float64, ...string)) {

@@ -179,6 +179,9 @@ func (d *daemon) zoneConfig(doc config.Document) zonectl.Config {
 		Codecs: doc.Zone.Media.Codecs,
 		Guess:  zonectl.GuessLimits{Attempts: doc.Zone.Guess.Attempts, Within: doc.Zone.Guess.Within.Std(), Block: doc.Zone.Guess.Block.Std()},
 	}
+	if profile, err := doc.DSCP.Policy(); err == nil { // an invalid one is complained of by the marks' own part
+		cfg.Marks = profile.Points()
+	}
 	setPlaces(&cfg, doc)
 	listen := d.document.Box.Listen
 	if len(listen.Media) > 0 {

@@ -238,14 +238,15 @@ func (d *daemon) openZone() error {
 		return err
 	}
 	d.zone, err = zonectl.New(d.zoneConfig(d.document), zonectl.Deps{
-		Router:      zonectl.OnRouter(d.router),
-		Relay:       d.relay,
-		Store:       zonectl.Store{Rooms: rooms, Tokens: tokens, Meetings: meetings},
-		SigningKey:  d.identity.zone,
-		Probe:       d.router.Probe,
-		Fingerprint: d.tls.fingerprint,
-		Web:         web.Handler(),
-		Logger:      d.log,
+		Router:       zonectl.OnRouter(d.router),
+		Relay:        d.relay,
+		Store:        zonectl.Store{Rooms: rooms, Tokens: tokens, Meetings: meetings},
+		SigningKey:   d.identity.zone,
+		Probe:        d.router.Probe,
+		HandshakeTOS: dataplane.HandshakeTOS,
+		Fingerprint:  d.tls.fingerprint,
+		Web:          web.Handler(),
+		Logger:       d.log,
 	})
 	return err
 }

@@ -69,6 +69,7 @@ type Stream struct {
 	framing Framing
 	base    Path
 	source  netip.Addr // that unadopted connections are counted by
+	tos     uint8      // of the handshake: the kernel tells no other of a connection
 	ended   func(error)
 	done    chan struct{} // closed when it has ended
 
@@ -142,6 +143,7 @@ func (p *Plane) OpenStream(cfg StreamConfig) (*Stream, error) {
 	remote, local := ends(cfg.Conn)
 	s := &Stream{plane: p, rung: cfg.Rung, conn: cfg.Conn, socket: tcpBelow(cfg.Conn), source: sourceOf(remote.Addr()), ended: cfg.Ended,
 		done: make(chan struct{})}
+	s.tos, _ = HandshakeTOS(cfg.Conn)
 	s.home.Store(-1)
 	s.out.init()
 	if err := p.streams.add(s); err != nil {
@@ -284,7 +286,7 @@ func (s *Stream) cut(c *parcel) (used int, err error) {
 		if len(f.Payload) == 0 || len(f.Payload) > MaxDatagram {
 			continue
 		}
-		d := Datagram{Path: s.base, Data: f.Payload}
+		d := Datagram{Path: s.base, Data: f.Payload, TOS: s.tos}
 		if f.Path != nil {
 			d.Path = *f.Path
 		}

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"meetzone/dscp"
 )
 
 // A datagram's journey, in the order of the functions below and in send.go:
@@ -93,6 +95,11 @@ func (w *Worker) addSocket(s *socket) {
 
 // ID returns the number of the worker, counted from 0.
 func (w *Worker) ID() int { return w.id }
+
+// Mark returns the code point that datagrams of a class leave with. Any thread.
+func (w *Worker) Mark(class dscp.Class) dscp.CodePoint {
+	return dscp.OfTOS(w.plane.marks.Load().tos[class])
+}
 
 // Now returns the time; all workers of a plane share the clock.
 func (w *Worker) Now() Instant { return w.plane.now() }

@@ -32,9 +32,13 @@ const (
 	probesPerSecond = 1000
 )
 
-// AttrTOSEcho is the attribute of a probe's answer that tells with which TOS octet the probe arrived: four bytes, the octet being the last. It is of the
-// range that is understood or passed over, and in no registry. RFC 8489, section 18.3.
-const AttrTOSEcho stun.AttrType = 0xc0d5
+// Attributes of the range that is understood or passed over, in no registry (RFC 8489, section 18.3). Both have four bytes.
+const (
+	// AttrTOSEcho of an answer tells the TOS octet with which it was sent (third byte), and that with which the probe arrived (last byte).
+	AttrTOSEcho stun.AttrType = 0xc0d5
+	// AttrProbeClass of a probe asks for an answer of a traffic class (last byte); without it, it is one of audio.
+	AttrProbeClass stun.AttrType = 0xc0d6
+)
 
 // Probe makes credentials that are good for a minute.
 func (r *Router) Probe() ProbeCredentials {
@@ -91,26 +95,36 @@ func (h *handler) handleProbe(now dataplane.Instant, ufrag []byte, id ufragID, d
 		h.drop(reason)
 		return
 	}
-	reply, err := p.answer(&h.checks, c, &p.creds, d)
+	class := h.checks.wantedClass()
+	stream := d.Path.Rung() != dataplane.UDP
+	reply, err := p.answer(&h.checks, c, &p.creds, d, h.w.Mark(class))
 	if err != nil || len(reply) > len(d.Data) {
 		h.drop(DropReply)
 		return
 	}
-	stream := d.Path.Rung() != dataplane.UDP
-	if stream && !h.w.Adopt(&d.Path, dscp.Audio) {
+	if stream && !h.w.Adopt(&d.Path, class) {
 		h.drop(DropConflict)
 		return
 	}
 	p.budget--
 	h.stats.Probes++
-	h.transmit(&d.Path, dscp.Audio, reply)
+	h.transmit(&d.Path, class, reply)
 	if stream {
 		h.w.Release(&d.Path) // the connection ends when the answer has got out
 	}
 }
 
+// wantedClass is the class in which a probe wants its answer.
+func (c *checker) wantedClass() dscp.Class {
+	value, err := c.request.Get(AttrProbeClass)
+	if err != nil || len(value) != 4 || int(value[3]) >= dscp.NumClasses {
+		return dscp.Audio
+	}
+	return dscp.Class(value[3])
+}
+
 // answer builds the answer of a check, and adds the TOS octet where its room allows: browsers do not look at it, and send no padding.
-func (p *probeResponder) answer(checks *checker, c check, creds *credentials, d *dataplane.Datagram) ([]byte, error) {
+func (p *probeResponder) answer(checks *checker, c check, creds *credentials, d *dataplane.Datagram, mark dscp.CodePoint) ([]byte, error) {
 	m := checks.reply
 	if c.unknowns > 0 || c.controlled || len(d.Data) < probeRoom {
 		return checks.answer(c, creds, &d.Path)
@@ -120,7 +134,7 @@ func (p *probeResponder) answer(checks *checker, c check, creds *credentials, d 
 	m.Type = stun.BindingSuccess
 	m.WriteHeader()
 	m.Add(stun.AttrXORMappedAddress, p.mapped(d.Path.Remote(), m.TransactionID))
-	p.echo = [4]byte{3: d.TOS}
+	p.echo = [4]byte{2: mark.TOS(), 3: d.TOS}
 	m.Add(AttrTOSEcho, p.echo[:])
 	if err := creds.integrity.AddTo(m); err != nil {
 		return nil, err

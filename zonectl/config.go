@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"meetzone/dscp"
 	"meetzone/zonectl/wire"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	Media          string         // host:port of UDP and TCP media; without host, the host that the client used; default ":8801"
 	Start          StartPolicy    // default StartAnyone
 	Codecs         []string       // of pictures, best first; default mmr.DefaultCodecs. For meetings that begin from now on
+	Marks          dscp.Marks     // what the box sends with
 	Limits         Limits
 	Guess          GuessLimits
 }

@@ -19,6 +19,7 @@ import (
 
 	"meetzone/mmr"
 	"meetzone/zonectl/internal/geoip"
+	"meetzone/zonectl/internal/pathmarks"
 	"meetzone/zonectl/wire"
 )
 
@@ -33,6 +34,8 @@ type Deps struct {
 	Pepper []byte
 	// Probe makes credentials for testing the way to the media; nil: clients cannot test it.
 	Probe func() mmr.ProbeCredentials
+	// HandshakeTOS tells with which TOS octet a connection's handshake arrived; nil: unknown.
+	HandshakeTOS func(net.Conn) (uint8, bool)
 	// Fingerprint is that of the certificate that TLS shows; nil: unknown.
 	Fingerprint func() string
 	Web         http.Handler // the browser client; nil: none
@@ -41,20 +44,22 @@ type Deps struct {
 
 // Controller is the zone controller of this box.
 type Controller struct {
-	log     *slog.Logger
-	router  Router
-	relay   Relay
-	store   Store
-	key     ed25519.PrivateKey
-	pepper  pepper
-	probe   func() mmr.ProbeCredentials
-	shown   func() string // fingerprint of the certificate
-	web     http.Handler
-	running atomic.Pointer[Config] // complete
-	drain   atomic.Pointer[string] // reason, nil while the box serves
-	guesses *guesses
-	starts  *allowance
-	geoip   atomic.Pointer[geoip.File]
+	log       *slog.Logger
+	router    Router
+	relay     Relay
+	store     Store
+	key       ed25519.PrivateKey
+	pepper    pepper
+	probe     func() mmr.ProbeCredentials
+	handshake func(net.Conn) (uint8, bool) // nil: unknown
+	paths     pathmarks.Table              // has a lock of its own
+	shown     func() string                // fingerprint of the certificate
+	web       http.Handler
+	running   atomic.Pointer[Config] // complete
+	drain     atomic.Pointer[string] // reason, nil while the box serves
+	guesses   *guesses
+	starts    *allowance
+	geoip     atomic.Pointer[geoip.File]
 
 	refreshed time.Time // Run's: when the Geo-IP file was last looked at
 
@@ -117,7 +122,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, shown: deps.Fingerprint, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		gear: map[string]*session{}, ended: map[string]endedMeeting{}}

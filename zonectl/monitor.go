@@ -129,6 +129,7 @@ func (m *monitor) judge(ctx context.Context, run quality.Run, s subject) {
 	for _, t := range stats.Transports {
 		l.ready[t.Medium] = t.State == mmr.TransportConnected
 	}
+	m.c.noteMarks(now, stats.Transports, &s.reports)
 	before := m.legs[s.session]
 	m.legs[s.session] = l
 	if before == nil {

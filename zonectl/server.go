@@ -1,6 +1,7 @@
 package zonectl
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"meetzone/dscp"
 	"meetzone/zonectl/wire"
 )
 
@@ -18,7 +20,33 @@ import (
 func (c *Controller) newServer() *http.Server {
 	return &http.Server{Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 15 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: maxHeader,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 		ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug)}
+}
+
+// connKey is under what a request's context has its connection.
+type connKey struct{}
+
+// arrivedMark returns the code point with which the handshake of a request's connection arrived; nil: unknown.
+func (c *Controller) arrivedMark(r *http.Request) *int {
+	conn, ok := r.Context().Value(connKey{}).(net.Conn)
+	if !ok || c.handshake == nil {
+		return nil
+	}
+	tos, ok := c.handshake(conn)
+	if !ok {
+		return nil
+	}
+	point := int(dscp.OfTOS(tos))
+	return &point
+}
+
+// signallingMark is the code point with which answers are sent.
+func (c *Controller) signallingMark() *int {
+	point := int(c.config().Marks[dscp.Signalling])
+	return &point
 }
 
 // Serve serves HTTPS on a listener that yields *tls.Conn, until Close. HTTP/2 needs that they have negotiated "h2".

@@ -162,7 +162,7 @@ func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Timing-Allow-Origin", "*")
 	_, draining := c.Draining()
-	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining,
+	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining, DSCP: c.arrivedMark(r), Signalling: c.signallingMark(),
 		Check: c.probeCheck()})
 }
 

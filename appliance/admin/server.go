@@ -159,11 +159,14 @@ func (s *Server) routes() http.Handler {
 		"GET " + adminapi.PathMeeting + "{n}" + adminapi.PathQuality: s.meetingHistory,
 		"PUT " + adminapi.PathDrain:                                  s.drain,
 		"POST " + adminapi.PathPower:                                 s.power,
+		"POST " + adminapi.PathVerify:                                s.verifyMarks,
+		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,
 		"GET " + adminapi.PathMarks:                                  s.showMarks,
 		"GET " + adminapi.PathZones:                                  s.listZones,
 	} {
 		mux.Handle(pattern, s.answer(h))
 	}
+	mux.HandleFunc("POST "+adminapi.PathCapture, s.capture)
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path),
 			Advice: "The client may be of another version than the daemon."}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -69,6 +70,22 @@ func (z *zone) End(_ context.Context, number string) error {
 func (z *zone) Power(_ context.Context, p adminapi.Power) error { z.powered = p; return nil }
 
 func (z *zone) Marks() (adminapi.Marks, error) { return adminapi.Marks{Profile: "rfc4594"}, nil }
+
+func (z *zone) Verify(_ context.Context, v adminapi.Verify) (adminapi.Verified, error) {
+	return adminapi.Verified{Interface: "eth0", Enforced: true, Classes: []adminapi.VerifiedMark{{Class: "audio", Wanted: adminapi.CodePoint{Decimal: 46, Name: "EF", TOS: "0xb8"}}}}, nil
+}
+
+func (z *zone) Capture(_ context.Context, spec adminapi.Capture, to io.Writer) (adminapi.Captured, error) {
+	if spec.Interface == "absent0" {
+		return adminapi.Captured{}, &adminapi.Error{Code: adminapi.CodeBad, Text: "There is no interface absent0."}
+	}
+	_, err := io.WriteString(to, "the file")
+	return adminapi.Captured{Packets: 3, Full: true}, err
+}
+
+func (z *zone) MarkPaths() adminapi.MarkPaths {
+	return adminapi.MarkPaths{}
+}
 
 func (z *zone) Zones(client netip.Addr) []adminapi.Zone {
 	return []adminapi.Zone{{ID: "own", Reason: "for " + client.String()}}

@@ -152,6 +152,11 @@ func (c *Client) Marks(ctx context.Context) (Marks, error) {
 	return call[Marks](ctx, c, http.MethodGet, PathMarks, nil)
 }
 
+// MarkPaths returns where marks die.
+func (c *Client) MarkPaths(ctx context.Context) (MarkPaths, error) {
+	return call[MarkPaths](ctx, c, http.MethodGet, PathMarkPaths, nil)
+}
+
 // call makes one request. An answer without body leaves the result zero.
 func call[T any](ctx context.Context, c *Client, method, path string, body any) (result T, err error) {
 	var content io.Reader

@@ -76,6 +76,16 @@ func (w Wanted) Validate() error {
 	return errors.Join(errs...)
 }
 
+// ProfileTo returns the profile that holds for what leaves by an interface to an address.
+func (w Wanted) ProfileTo(iface string, to netip.Addr) dscp.Profile {
+	for _, e := range w.Exceptions {
+		if (e.Interface == "" || e.Interface == iface) && (!e.Prefix.IsValid() || e.Prefix.Contains(to.Unmap())) {
+			return e.Profile
+		}
+	}
+	return w.Profile
+}
+
 // IsInterfaceName follows dev_valid_name of the kernel, without the characters that mean something in templates of names.
 func IsInterfaceName(s string) bool {
 	return s != "" && len(s) < unix.IFNAMSIZ && s != "." && s != ".." && !strings.ContainsFunc(s, func(r rune) bool {

@@ -37,6 +37,8 @@ type Reach struct {
 	// What became of the mark on its way: the code point that was sent, that with which the probe arrived at the box, and that with which the answer
 	// came back; -1 unknown.
 	Sent, Arrived, Returned int
+	// Answered is the code point with which the box has sent the answer; -1 unknown.
+	Answered int
 }
 
 // Bounds of a check.
@@ -48,13 +50,13 @@ const (
 )
 
 // checkUDP sends probes to every candidate, and tells of the first that answers.
-func checkUDP(ctx context.Context, with *wire.ProbeCheck, mark dscp.CodePoint) Reach {
-	return checkAll(ctx, with, func(ctx context.Context, address string) Reach { return checkOneUDP(ctx, address, with, mark) })
+func checkUDP(ctx context.Context, with *wire.ProbeCheck, class dscp.Class, mark dscp.CodePoint) Reach {
+	return checkAll(ctx, with, func(ctx context.Context, address string) Reach { return checkOneUDP(ctx, address, with, class, mark) })
 }
 
 // checkTCP does the same over TCP, with the framing of RFC 4571.
-func checkTCP(ctx context.Context, with *wire.ProbeCheck, mark dscp.CodePoint) Reach {
-	return checkAll(ctx, with, func(ctx context.Context, address string) Reach { return checkOneTCP(ctx, address, with, mark) })
+func checkTCP(ctx context.Context, with *wire.ProbeCheck, class dscp.Class, mark dscp.CodePoint) Reach {
+	return checkAll(ctx, with, func(ctx context.Context, address string) Reach { return checkOneTCP(ctx, address, with, class, mark) })
 }
 
 func checkAll(ctx context.Context, with *wire.ProbeCheck, check func(context.Context, string) Reach) Reach {
@@ -78,8 +80,8 @@ func checkAll(ctx context.Context, with *wire.ProbeCheck, check func(context.Con
 	return best
 }
 
-func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, mark dscp.CodePoint) Reach {
-	r := Reach{State: ReachSilent, Address: address, Sent: int(mark), Arrived: -1, Returned: -1}
+func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, class dscp.Class, mark dscp.CodePoint) Reach {
+	r := Reach{State: ReachSilent, Address: address, Sent: int(mark), Arrived: -1, Returned: -1, Answered: -1}
 	opened, err := (&net.Dialer{Control: markControl(mark)}).DialContext(ctx, "udp", address)
 	if err != nil {
 		r.State = stateOf(err)
@@ -95,7 +97,7 @@ func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, mar
 	start := time.Now()
 	buffer, control := make([]byte, maxSTUN), make([]byte, controlBytes)
 	for wait := firstResend; ctx.Err() == nil; wait *= 2 {
-		request, err := buildCheck(with)
+		request, err := buildCheck(with, class)
 		if err != nil {
 			return r
 		}
@@ -131,8 +133,8 @@ func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, mar
 	return r
 }
 
-func checkOneTCP(ctx context.Context, address string, with *wire.ProbeCheck, mark dscp.CodePoint) Reach {
-	r := Reach{State: ReachSilent, Address: address, Sent: int(mark), Arrived: -1, Returned: -1}
+func checkOneTCP(ctx context.Context, address string, with *wire.ProbeCheck, class dscp.Class, mark dscp.CodePoint) (r Reach) {
+	r = Reach{State: ReachSilent, Address: address, Sent: int(mark), Arrived: -1, Returned: -1, Answered: -1}
 	conn, err := (&net.Dialer{Control: markControl(mark)}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		r.State = stateOf(err)
@@ -141,7 +143,9 @@ func checkOneTCP(ctx context.Context, address string, with *wire.ProbeCheck, mar
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	request, err := buildCheck(with)
+	look := lookOn(conn)
+	defer func() { r.Returned = look.end() }()
+	request, err := buildCheck(with, class)
 	if err != nil {
 		return r
 	}
@@ -173,10 +177,19 @@ func checkOneTCP(ctx context.Context, address string, with *wire.ProbeCheck, mar
 	return r
 }
 
-// buildCheck makes a request as an ICE agent would, large enough for an answer with the TOS octet.
-func buildCheck(with *wire.ProbeCheck) (*stun.Message, error) {
-	return stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(with.Ufrag+":probe"), priorityOf(0),
+// buildCheck makes a request as an ICE agent would, large enough for an answer with the TOS octet, which is to have a class.
+func buildCheck(with *wire.ProbeCheck, class dscp.Class) (*stun.Message, error) {
+	return stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(with.Ufrag+":probe"), priorityOf(0), classOf(class),
 		stun.NewShortTermIntegrity(with.Password), stun.Fingerprint)
+}
+
+// classOf is the class that an answer is asked to have.
+type classOf dscp.Class
+
+// AddTo implements stun.Setter.
+func (c classOf) AddTo(m *stun.Message) error {
+	m.Add(wire.ProbeClass, binary.BigEndian.AppendUint32(nil, uint32(c)))
+	return nil
 }
 
 // priorityOf is the PRIORITY of a check, RFC 8445 section 7.1.1.
@@ -196,7 +209,7 @@ func (r *Reach) take(b []byte, with *wire.ProbeCheck, request *stun.Message) boo
 		return false
 	}
 	if echo, err := m.Get(wire.ProbeTOSEcho); err == nil && len(echo) == 4 {
-		r.Arrived = int(echo[3] >> 2)
+		r.Arrived, r.Answered = int(echo[3]>>2), int(echo[2]>>2)
 	}
 	r.State = ReachAnswers
 	return true

@@ -80,8 +80,8 @@ func (p *probing) runProbe(ctx context.Context) {
 	udp, tcp := make(chan Reach, 1), make(chan Reach, 1)
 	if p.w.direct && first.Check != nil {
 		mark := p.w.marks[dscp.Audio]
-		checks.Go(func() { udp <- checkUDP(checking, first.Check, mark) })
-		checks.Go(func() { tcp <- checkTCP(checking, first.Check, mark) })
+		checks.Go(func() { udp <- checkUDP(checking, first.Check, dscp.Audio, mark) })
+		checks.Go(func() { tcp <- checkTCP(checking, first.Check, dscp.Audio, mark) })
 	}
 	if p.rounds(ctx, &m); m.Err == nil && p.w.direct && first.Check != nil {
 		m.UDP, m.TCP = awaitChecks(ctx, udp, tcp, p.patience, 2*m.RoundTrip)

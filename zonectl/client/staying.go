@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"meetzone/dscp"
 	"meetzone/zonectl/wire"
 )
 
@@ -164,7 +165,7 @@ func (s *Session) udpPasses(ctx context.Context) bool {
 	}
 	for range climbChecks {
 		within, cancel := context.WithTimeout(ctx, time.Second)
-		r := checkUDP(within, probe.Check, s.marks[mediumClass(wire.Audio)])
+		r := checkUDP(within, probe.Check, dscp.Audio, s.marks[mediumClass(wire.Audio)])
 		cancel()
 		if r.State != ReachAnswers {
 			return false

@@ -69,10 +69,12 @@ type Zones struct {
 type Probe struct {
 	Zone       string      `json:"zone"`
 	Controller string      `json:"controller"`
-	Media      string      `json:"media"`              // host:port of UDP and TCP media
-	Client     string      `json:"client"`             // the address the request came from
-	Load       int         `json:"load,omitempty"`     // of its best router against its capacity, in percent
-	Draining   bool        `json:"draining,omitempty"` // takes nobody new
+	Media      string      `json:"media"`                // host:port of UDP and TCP media
+	Client     string      `json:"client"`               // the address the request came from
+	Load       int         `json:"load,omitempty"`       // of its best router against its capacity, in percent
+	Draining   bool        `json:"draining,omitempty"`   // takes nobody new
+	DSCP       *int        `json:"dscp,omitempty"`       // with which the handshake of the request's connection arrived
+	Signalling *int        `json:"signalling,omitempty"` // code point that the answer is sent with
 	Check      *ProbeCheck `json:"check,omitempty"`
 }
 
@@ -84,8 +86,11 @@ type ProbeCheck struct {
 	Candidates []string `json:"candidates"` // address:port
 }
 
-// ProbeTOSEcho is a STUN attribute of four bytes, the TOS octet being the last.
-const ProbeTOSEcho = 0xc0d5
+// STUN attributes of probes, of four bytes each.
+const (
+	ProbeTOSEcho = 0xc0d5 // of an answer: TOS octet with which it was sent (third byte), TOS octet with which the request arrived (last byte)
+	ProbeClass   = 0xc0d6 // of a request: traffic class that the answer is to have (last byte; 0 signalling, 1 audio, 2 video, 3 content, 4 cluster, 5 management, 6 bulk)
+)
 
 // RouteRequest asks the chosen controller for a router (stage 3).
 type RouteRequest struct {

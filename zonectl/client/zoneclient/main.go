@@ -26,7 +26,7 @@ func run() int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newJoinCommand(), newProbeCommand(), newLoadCommand())
+	root.AddCommand(newJoinCommand(), newProbeCommand(), newPathCommand(), newLoadCommand())
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0

@@ -1,0 +1,201 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"meetzone/dscp"
+	"meetzone/zonectl/wire"
+)
+
+// The path test: marked probes of each class on each rung, and what became of the marks on the way there and back.
+
+// Rung names a way of the media.
+type Rung string
+
+// The rungs, best first.
+const (
+	RungUDP Rung = "udp"
+	RungTCP Rung = "tcp"
+	RungTLS Rung = "tls"
+)
+
+// PathMark is one class on one rung. Code points are -1 where they are not known.
+type PathMark struct {
+	Rung  Rung
+	Class dscp.Class
+	Reach Reach
+	// BoxSaw and ClientSaw say how the two ends have learned what arrived: SeenEach of a datagram, SeenHandshake where the kernel shows only that of a
+	// connection, SeenCapture where packets were captured, or SeenNot.
+	BoxSaw, ClientSaw Seen
+}
+
+// Seen is how an end has learned a mark.
+type Seen string
+
+// The ways.
+const (
+	SeenNot       Seen = ""
+	SeenEach      Seen = "datagram"
+	SeenHandshake Seen = "handshake"
+	SeenCapture   Seen = "capture"
+)
+
+// Verdict says what a network has made of a mark.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictKept     Verdict = "kept"
+	VerdictBleached Verdict = "bleached" // set to 0
+	VerdictRemarked Verdict = "remarked" // set to something else
+	VerdictUnknown  Verdict = "unknown"
+)
+
+// VerdictOn compares a mark at both ends of a way.
+func VerdictOn(sent, arrived int) Verdict {
+	switch {
+	case sent < 0 || arrived < 0:
+		return VerdictUnknown
+	case sent == arrived:
+		return VerdictKept
+	case arrived == 0:
+		return VerdictBleached
+	}
+	return VerdictRemarked
+}
+
+// Up is the verdict on the way to the box.
+func (p PathMark) Up() Verdict { return VerdictOn(p.Reach.Sent, p.Reach.Arrived) }
+
+// Down is the verdict on the way from the box.
+func (p PathMark) Down() Verdict { return VerdictOn(p.Reach.Answered, p.Reach.Returned) }
+
+// Path tests the way to the controller of the URL. Of the configuration it uses what says how to reach the zone, and the profile.
+func Path(ctx context.Context, cfg Config) ([]PathMark, error) {
+	cfg = cfg.withDefaults()
+	base, _, err := cfg.target()
+	if err != nil {
+		return nil, &Error{Text: err.Error() + ".", Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
+	defer cancel()
+	marks := cfg.marks()
+	by := directWay(marks)
+	var box netip.Addr
+	dial := by.dial
+	by.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			if remote, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+				box = remote.Addr().Unmap()
+			}
+		}
+		return conn, err
+	}
+	w := newWeb(cfg, marks, by)
+	defer w.close()
+	var first wire.Probe
+	if err := w.get(ctx, base, wire.PathProbe, &first); err != nil {
+		return nil, explain(StageZone, hostOf(base), err)
+	}
+	if first.Check == nil {
+		return nil, &Error{Text: "The box does not answer probes of the media port.", Advice: "It may be of another version than this program."}
+	}
+	first.Check.Candidates = onTheWayTo(box, first.Check.Candidates)
+	var out []PathMark
+	for class := range dscp.Class(dscp.NumClasses) {
+		r := checkUDP(ctx, first.Check, class, marks[class])
+		out = append(out, PathMark{Rung: RungUDP, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenEach), ClientSaw: seenIf(r.Returned, SeenEach)})
+		if r.State == ReachSilent && class == 0 {
+			break // a firewall: the other classes would be silent for as long
+		}
+	}
+	for class := range dscp.Class(dscp.NumClasses) {
+		r := checkTCP(ctx, first.Check, class, marks[class])
+		out = append(out, PathMark{Rung: RungTCP, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenHandshake), ClientSaw: seenIf(r.Returned, SeenCapture)})
+		if r.State == ReachSilent && class == 0 {
+			break
+		}
+	}
+	for class := range dscp.Class(dscp.NumClasses) {
+		r := checkTLS(ctx, cfg, base, marks[class])
+		out = append(out, PathMark{Rung: RungTLS, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenHandshake), ClientSaw: seenIf(r.Returned, SeenCapture)})
+	}
+	return out, nil
+}
+
+// onTheWayTo chooses the candidates that are reached as the box itself was: at its address, else in its family. One path is tested, not whichever answers
+// first.
+func onTheWayTo(box netip.Addr, candidates []string) []string {
+	var same, family []string
+	for _, text := range candidates {
+		c, err := netip.ParseAddrPort(text)
+		if err != nil {
+			continue
+		}
+		if c.Addr().Unmap() == box {
+			same = append(same, text)
+		}
+		if c.Addr().Unmap().Is4() == box.Is4() {
+			family = append(family, text)
+		}
+	}
+	switch {
+	case len(same) > 0:
+		return same
+	case len(family) > 0:
+		return family
+	}
+	return candidates
+}
+
+func seenIf(point int, how Seen) Seen {
+	if point < 0 {
+		return SeenNot
+	}
+	return how
+}
+
+// checkTLS asks over a connection with a mark of its own. The answer comes as signalling, whatever the class: HTTPS is that.
+func checkTLS(ctx context.Context, cfg Config, base string, mark dscp.CodePoint) (r Reach) {
+	r = Reach{State: ReachSilent, Sent: int(mark), Arrived: -1, Returned: -1, Answered: -1}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var marks dscp.Marks
+	marks[dscp.Signalling] = mark
+	by := directWay(marks)
+	var watched *look
+	dial := by.dial
+	by.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			r.Address, watched = conn.RemoteAddr().String(), lookOn(conn)
+		}
+		return conn, err
+	}
+	w := newWeb(cfg, marks, by)
+	if t, ok := w.client.Transport.(*http.Transport); ok {
+		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{} // one request on one connection
+	}
+	defer w.close()
+	var probe wire.Probe
+	start := time.Now()
+	if err := w.get(ctx, base, wire.PathProbe, &probe); err != nil {
+		r.State = stateOf(err)
+		return r
+	}
+	r.State, r.RoundTrip = ReachAnswers, time.Since(start)
+	if probe.DSCP != nil {
+		r.Arrived = *probe.DSCP
+	}
+	if probe.Signalling != nil {
+		r.Answered = *probe.Signalling
+	}
+	r.Returned = watched.end()
+	return r
+}
