@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"zonectl/client":            {"zonectl/wire", "zonectl/client/media", "dataplane/tunnel", "dscp"},
 	"zonectl/client/media":      {},
 	"zonectl/client/zoneclient": {"dscp", "zonectl/client", "zonectl/client/media", "zonectl/wire"},
+	"image/qemu":                {},
 	"mmr":                       {"dataplane", "dscp"},
 	"dataplane":                 {"dscp"},
 	"dataplane/nstest":          {},

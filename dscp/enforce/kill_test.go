@@ -13,6 +13,7 @@ import (
 
 	"meetzone/dataplane/nstest"
 	"meetzone/dscp"
+	"meetzone/image/qemu"
 )
 
 // applyForEver in the environment makes the test binary a process that applies two policies in turn, until it is killed.
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if iface := os.Getenv(applyForEver); iface != "" {
 		applyUntilKilled(iface)
 	}
-	os.Exit(m.Run())
+	qemu.Main(m)
 }
 
 // twoPolicies differ in code points, in the order of the queues and in the rate.
