@@ -10,7 +10,7 @@ BUILD_PACKAGES := golang-go git ca-certificates
 # Equipment from outside that the tests let publish and watch.
 GEAR_PACKAGES  := python3-aiortc python3-numpy python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice
-TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core $(GEAR_PACKAGES)
+TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core $(GEAR_PACKAGES) qemu-system-x86
 
 HTTPS ?= :8443
 MEDIA ?= :8801
@@ -29,6 +29,7 @@ need-build:
 
 need-test:
 	@.ci/need $(TEST_PACKAGES)
+	image/qemu/fetch-kernel
 	if ! cmp -s $(WEB_TESTS)/package-lock.json $(WEB_TESTS)/node_modules/.installed; then
 		(cd $(WEB_TESTS) && npm ci --no-audit --no-fund --loglevel=error)
 		cp $(WEB_TESTS)/package-lock.json $(WEB_TESTS)/node_modules/.installed
@@ -49,14 +50,15 @@ test: ## everything that proves the product in at most 25 minutes, and how the t
 	{ .ci/host-state; ip netns list; } >bin/host-before.txt
 	.ci/timed $(TIMES) "build" $(MAKE) --no-print-directory build
 	.ci/timed $(TIMES) "format and vet" $(MAKE) --no-print-directory lint-fast
-	.ci/timed $(TIMES) "unit" go test -timeout 10m -skip '^TestNetns|^TestBrowser' ./...
+	.ci/timed $(TIMES) "unit" go test -timeout 10m -skip '^TestNetns|^TestBrowser|^TestVM' ./...
 	.ci/timed $(TIMES) "namespaces" go test -p 1 -timeout 15m -run '^TestNetns' ./...
 	.ci/timed $(TIMES) "browsers" go test -p 1 -timeout 15m -run '^TestBrowser' ./...
+	.ci/timed $(TIMES) "virtual machines" go test -p 1 -timeout 10m -run '^TestVM' ./...
 	{ .ci/host-state; ip netns list; } >bin/host-after.txt
 	diff -u bin/host-before.txt bin/host-after.txt || { echo "the tests changed this machine: see the lines above"; exit 1; }
 
 test-long: need-test build ## what takes longer: load, floods, 200 kills, the race detector; note the result in docs/test-record.md
-	CGO_ENABLED=1 go test -race -timeout 20m -skip '^TestNetns|^TestBrowser' ./...
+	CGO_ENABLED=1 go test -race -timeout 20m -skip '^TestNetns|^TestBrowser|^TestVM' ./...
 	MEETZONE_LONG=1 go test -p 1 -count 1 -timeout 60m -run '^TestNetns|^TestLong' -v ./...
 
 BENCH := bin/bench.txt

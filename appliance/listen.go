@@ -74,9 +74,6 @@ type markedConn struct {
 	from *markedListener
 }
 
-// NetConn returns the connection below, for whoever asks the kernel about it.
-func (c *markedConn) NetConn() net.Conn { return c.TCPConn }
-
 // Close closes the connection and forgets it.
 func (c *markedConn) Close() error {
 	c.forget()
