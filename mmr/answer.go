@@ -145,9 +145,13 @@ func (x *answered) takeSources(s *description.Accepted) {
 			x.RIDs = append(x.RIDs, rid)
 		}
 	}
-	if len(x.RIDs) > 0 {
-		return
+	if len(x.RIDs) == 0 {
+		x.takeSource(s)
 	}
+}
+
+// takeSource finds the SSRC that is sent without simulcast.
+func (x *answered) takeSource(s *description.Accepted) {
 	repairs := map[uint32]bool{}
 	for _, r := range s.Retransmission {
 		repairs[r] = true

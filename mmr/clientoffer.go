@@ -89,7 +89,7 @@ func readSection(s *description.Accepted, publishes bool) (section offeredSectio
 	section.ids = commonExtensions(slotExtensions(section.medium), s)
 	if publishes {
 		section.ids = slices.DeleteFunc(commonExtensions(extensionsOf(section.medium), s), func(x description.Extension) bool {
-			return x.URI == dependencyURI && x.ID != extDependency // it is passed on as it comes, so that its id has to be the box's
+			return (x.URI == dependencyURI) != (x.ID == extDependency) // it is passed on as it comes, so that its id has to be the box's
 		})
 	}
 	return section, nil
@@ -212,8 +212,12 @@ func (e *endpoint) acceptOffer(now dataplane.Instant, o *ClientOffer) (descripti
 		section := description.Section{Mid: theirs.Mid, Kind: theirs.Kind, Codecs: s.codecs}
 		switch {
 		case entry.Up:
-			entry.takeSources(theirs)
 			section.Extensions = t.ids.agree(s.ids)
+			if section.Encodings = t.ids.encodings(s.medium, theirs); section.Encodings != nil {
+				entry.RIDs = section.Encodings
+			} else {
+				entry.takeSource(theirs)
+			}
 		case len(e.slots[s.medium]) > 0:
 			d := e.slots[s.medium][0]
 			section.Extensions, entry.Numbering = s.ids, numberingOf(theirs, &s.codecs[0])
@@ -255,6 +259,15 @@ func (ids *extensionIDs) agree(list []description.Extension) (agreed []descripti
 		}
 	}
 	return agreed
+}
+
+// encodings returns the RIDs of a client's simulcast that are taken: as many as there are encodings, in its order, which is taken to begin with
+// the smallest. nil without simulcast, and where packets would not say what they are of.
+func (ids *extensionIDs) encodings(m Medium, s *description.Accepted) []string {
+	if m != Video || ids.rid == 0 || len(s.RIDs) < 2 {
+		return nil
+	}
+	return s.RIDs[:min(len(s.RIDs), maxEncodings)]
 }
 
 // of returns where the id of an extension is kept, nil for one that the router does not read.

@@ -406,3 +406,39 @@ func TestOneVoice(t *testing.T) {
 		t.Errorf("after the speaker has left, %q is heard", got)
 	}
 }
+
+// TestGearSimulcast: encodings that gear offers are taken as they are named, and are told apart by their RIDs; without the extension for that, one
+// picture is taken by its SSRC.
+func TestGearSimulcast(t *testing.T) {
+	text, err := os.ReadFile("internal/description/testdata/publisher.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rid = "a=extmap:5 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\n"
+	simulcast := string(text) + "a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n"
+	m := startRouter(t, 1).open(t)
+	accept := func(id EndpointID, offer string) (string, *endpoint) {
+		t.Helper()
+		o, err := ReadOffer(offer, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := m.Join(EndpointConfig{ID: id, Send: o.Media(), ClientOffers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := e.Accept(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer, e.e
+	}
+	answer, e := accept("three", simulcast+rid)
+	if !strings.Contains(answer, "a=simulcast:recv q;h;f\r\n") || !strings.Contains(answer, "a=rid:q recv\r\n") || len(e.up[Video].rids) != 3 || e.transports[Video].ids.rid != 5 {
+		t.Errorf("rids %v in\n%s", e.up[Video].rids, answer)
+	}
+	answer, e = accept("one", simulcast)
+	if strings.Contains(answer, "simulcast") || e.up[Video].rids != nil || e.up[Video].streams[0].ssrc != 1660187060 {
+		t.Errorf("rids %v in\n%s", e.up[Video].rids, answer)
+	}
+}
