@@ -12,6 +12,7 @@ import (
 type Firewall struct {
 	NS       *nstest.NS
 	BoxIface string // towards the box
+	hosts    int    // that were added
 }
 
 // Rules of a firewall, for what goes between clients and the box. Each is a body of an nftables chain.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -225,6 +226,15 @@ func (r *Registrar) runGreeting(stream net.Conn) {
 type fromClient struct {
 	buffered
 	client net.Addr
+}
+
+// Read implements net.Conn. A deadline must look like one of the net package, or crypto/tls takes it for the end of the connection.
+func (f *fromClient) Read(b []byte) (int, error) {
+	n, err := f.buffered.Read(b)
+	if errors.Is(err, yamux.ErrTimeout) {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
 // RemoteAddr is the client's.

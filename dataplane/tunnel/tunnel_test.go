@@ -218,6 +218,49 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
+// TestUpgradeThroughTunnel takes a connection of a registered zone over from net/http, which moves deadlines about, as WebSockets do.
+func TestUpgradeThroughTunnel(t *testing.T) {
+	noLeaks(t)
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
+	s, base := start(t, Config{Zones: []Zone{{Names: []string{"zone.example"}, Key: key.Public().(ed25519.PublicKey)}}})
+	pair, pool := certificate(t, "zone.example")
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), ReadTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, both, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, err := both.ReadString('\n')
+		if err != nil {
+			t.Errorf("read after the upgrade: %v", err)
+		}
+		fmt.Fprint(conn, line)
+	})}
+	r := register(t, base, key)
+	go func() { _ = server.Serve(tls.NewListener(r, &tls.Config{Certificates: []tls.Certificate{*pair}})) }()
+	defer server.Close()
+	eventually(t, "registered", func() bool { return s.Stats().Lines > 0 })
+	raw, err := Dialer{URL: base}.DialContext(t.Context(), "tcp", "zone.example:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := tls.Client(raw, &tls.Config{RootCAs: pool, ServerName: "zone.example"})
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: zone.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	upgraded, err := answered(t.Context(), conn, http.MethodGet, http.StatusSwitchingProtocols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(upgraded, "hello\n")
+	if got := make([]byte, 6); true {
+		if _, err := io.ReadFull(upgraded, got); err != nil || string(got) != "hello\n" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
+
 // TestStrangersRegister tries to register with another key, with a token of another connection, and with none.
 func TestStrangersRegister(t *testing.T) {
 	noLeaks(t)

@@ -44,7 +44,7 @@ func (w way) String() string {
 }
 
 // dialTimeout bounds the opening of one TCP connection.
-const dialTimeout = 5 * time.Second
+const dialTimeout = 8 * time.Second
 
 // directWay is the way without anything in between. Its connections are marked as signalling.
 func directWay(marks dscp.Marks) way {
