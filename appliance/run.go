@@ -280,7 +280,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	defer end()
 	parts, life := errgroup.WithContext(life)
 	parts.Go(func() error { return ended(d.zone.Run(life)) })
-	parts.Go(func() error { return ended(d.serveTLS(proxiedListener{d.https, &d.trusted})) })
+	parts.Go(func() error { return ended(d.serveTLS(listenProxied(d.https, &d.trusted))) })
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,33 +15,65 @@ import (
 	"meetzone/dataplane/nstest"
 )
 
-// joinsControl runs zoneclient until it has its control channel, and returns what it printed until then; or all, when it gives up before.
-func joinsControl(t *testing.T, lab *appliancetest.Lab, c appliancetest.Client, args ...string) (printed string, joined bool) {
+// joined is what zoneclient tells of a join with --json.
+type joined struct {
+	Way   string  `json:"way"`
+	First float64 `json:"first_media_ms"`
+	Zone  string  `json:"zone"`
+	Media map[string]struct {
+		Rung     string `json:"rung"`
+		Received int    `json:"received"`
+	} `json:"media"`
+	Stages map[string]float64 `json:"stages"`
+	Error  *struct {
+		Stage, Text, Link string
+	} `json:"error"`
+	all string
+}
+
+// joinBy joins with zoneclient, for a moment.
+func joinBy(t *testing.T, lab *appliancetest.Lab, c appliancetest.Client, args ...string) (j joined) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := lab.ZoneClient(ctx, c, append([]string{"join", "--insecure", "--for", "1s", "--name", "Ada"}, args...)...)
+	cmd := lab.ZoneClient(ctx, c, append([]string{"join", "--insecure", "--for", "1s", "--name", "Ada", "--json"}, args...)...)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	j.all = fmt.Sprintf("%s%s%v", out, complaints.Bytes(), err)
+	if jsonErr := json.Unmarshal(out, &j); jsonErr != nil {
+		t.Fatalf("zoneclient: %v\n%s", jsonErr, j.all)
+	}
+	return j
+}
+
+// over wants a join by a way, with all media that were sent on a rung, and media of somebody else arriving.
+func (j joined) over(t *testing.T, way, rung string) {
+	t.Helper()
+	if j.Error != nil || j.Way != way || j.Media["audio"].Rung != rung || j.Media["video"].Rung != rung || j.Media["audio"].Received == 0 {
+		t.Errorf("want a join by %s with media on %s:\n%s", way, rung, j.all)
+	}
+}
+
+// stays has somebody in the meeting until the test ends, whose media others receive.
+func stays(t *testing.T, lab *appliancetest.Lab, c appliancetest.Client, number string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := lab.ZoneClient(ctx, c, "join", "--insecure", "--for", "0", "--name", "Bob", "--url", "https://"+c.Box.String(), "--meeting", number)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var text strings.Builder
+	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		fmt.Fprintln(&text, lines.Text())
-		if joined = strings.HasPrefix(lines.Text(), "3 control"); joined {
-			break
+		if strings.HasPrefix(lines.Text(), "4 media") {
+			return
 		}
 	}
-	if joined {
-		_ = cmd.Process.Kill()
-	}
-	_ = cmd.Wait()
-	return text.String() + complaints.String(), joined
+	t.Fatal("nobody stays in the meeting")
 }
 
 // onlyWith captures what a client exchanges with anybody but one host.
@@ -54,10 +87,11 @@ func onlyWith(t *testing.T, c appliancetest.Client, host netip.Addr) *nstest.Cap
 // TestNetnsProxy joins through a real squid where the firewall lets the client reach nothing else: without a password, with Basic and with Digest, and says
 // what is missing where the password is.
 func TestNetnsProxy(t *testing.T) {
-	lab, firewall := appliancetest.NewBehind(t, 1)
+	lab, firewall := appliancetest.NewBehind(t, 2)
 	client := lab.Clients[0]
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
+	stays(t, lab, lab.Clients[1], meeting.Number)
 	for _, auth := range []string{"", "basic", "digest"} {
 		name := auth
 		if name == "" {
@@ -73,15 +107,13 @@ func TestNetnsProxy(t *testing.T) {
 				user = "ada:lovelace@"
 			}
 			args := []string{"--url", "https://" + client.Box.String(), "--meeting", meeting.Number, "--proxy"}
-			out, joined := joinsControl(t, lab, client, append(args, "http://"+user+proxy)...)
-			if !joined || !strings.Contains(out, "through proxy "+proxy) {
-				t.Errorf("the client did not come in through the proxy:\n%s", out)
-			}
-			t.Logf("%s", out)
+			j := joinBy(t, lab, client, append(args, "http://"+user+proxy)...)
+			j.over(t, "proxy "+proxy, "tls")
+			t.Logf("first media after %.0f ms; %v", j.First, j.Stages)
 			if auth != "" {
-				out, joined = joinsControl(t, lab, client, append(args, "http://"+proxy)...)
-				if joined || !strings.Contains(out, "wants a name and a password (407)") {
-					t.Errorf("without a password:\n%s", out)
+				j = joinBy(t, lab, client, append(args, "http://"+proxy)...)
+				if j.Error == nil || !strings.Contains(j.Error.Text, "wants a name and a password (407)") || j.Error.Link == "" {
+					t.Errorf("without a password:\n%s", j.all)
 				}
 			}
 			if packets := elsewhere.Packets(); len(packets) > 0 {
@@ -94,7 +126,7 @@ func TestNetnsProxy(t *testing.T) {
 // TestNetnsTunnel joins through a tunnel where the firewall lets the client reach nothing else: one that dials the zone, and one with which the zone has
 // registered. It begins with a link, as a person does.
 func TestNetnsTunnel(t *testing.T) {
-	lab, firewall := appliancetest.NewBehind(t, 1)
+	lab, firewall := appliancetest.NewBehind(t, 2)
 	client := lab.Clients[0]
 	daemon := lab.Start(t)
 	dialling, registered := firewall.Host(t, "dial"), firewall.Host(t, "reg")
@@ -122,17 +154,17 @@ func TestNetnsTunnel(t *testing.T) {
 		if !strings.Contains(meeting.Link, "tunnels=") {
 			t.Fatalf("the link %s carries no tunnel", meeting.Link)
 		}
+		stays(t, lab, lab.Clients[1], meeting.Number)
 		firewall.Set(t, appliancetest.OnlyTo(client, host.Addr))
 		elsewhere := client.NS.Capture(t, client.Iface, func(p nstest.Packet) bool {
 			return p.Src.Addr().Is4() && p.Dst.Addr() == client.Addr && p.Src.Addr() != host.Addr
 		})
-		start := time.Now()
-		out, joined := joinsControl(t, lab, client, "--url", meeting.Link)
-		if !joined || !strings.Contains(out, "through tunnel "+host.Addr.String()) {
-			t.Errorf("%s: the client did not come in through the tunnel:\n%s", name, out)
+		j := joinBy(t, lab, client, "--url", meeting.Link)
+		j.over(t, "tunnel "+host.Addr.String(), "tls")
+		t.Logf("%s: first media after %.0f ms; %v", name, j.First, j.Stages)
+		if lookup := j.Stages["lookup"]; lookup < 5400 || lookup > 9000 {
+			t.Errorf("%s: the client turned to the tunnel after %.0f ms", name, lookup)
 		}
-		t.Logf("%s", out)
-		t.Logf("%s: control channel %.1f s after the first attempt", name, time.Since(start).Seconds())
 		if packets := elsewhere.Packets(); len(packets) > 0 {
 			t.Errorf("%s: %d packets came by another way, the first from %v", name, len(packets), packets[0].Src)
 		}

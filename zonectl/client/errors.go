@@ -23,10 +23,11 @@ var errNotZone = errors.New("not a meeting zone")
 // Error is what a person is told when a meeting cannot be joined or a session has ended.
 type Error struct {
 	Stage  Stage
-	Text   string // one sentence
-	Advice string // one sentence: what to do; may be empty
-	Link   string // of the web client, where no way was found and a browser may have one; may be empty
-	Err    error  // for the log
+	Text   string    // one sentence
+	Advice string    // one sentence: what to do; may be empty
+	Tried  []Attempt // to get as far as the control channel, where it was not reached
+	Link   string    // of the web client, where no way was found and a browser may have one; may be empty
+	Err    error     // for the log
 	// Attempts is what came of each way that was tried for the media; none where it did not get that far.
 	Attempts []RungAttempt
 }
@@ -118,9 +119,12 @@ func proxyRefused(stage Stage, host string, refused *ProxyError) error {
 }
 
 // withLink adds the link of the web client to an error that says that no way was found: a browser may know a proxy that this client does not.
-func withLink(err error, base, number string) error {
+func withLink(err error, base, number string, tried []Attempt) error {
 	var told *Error
 	var said *wire.Error
+	if errors.As(err, &told) {
+		told.Tried = tried
+	}
 	if number == "" || !errors.As(err, &told) || errors.As(err, &said) || errors.Is(err, context.Canceled) {
 		return err
 	}

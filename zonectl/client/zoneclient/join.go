@@ -88,6 +88,7 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		var told *client.Error
 		if o.explain && errors.As(err, &told) {
+			printTried(out, told.Tried)
 			printAttempts(out, told.Attempts)
 		}
 		return err
@@ -97,6 +98,7 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 	}
 	printStats(out, stats)
 	if o.explain {
+		printTried(out, stats.Tried)
 		printAttempts(out, stats.Attempts())
 	}
 	return nil

@@ -15,10 +15,27 @@ import (
 type report struct {
 	Stages map[string]float64           `json:"stages"`                   // milliseconds
 	First  float64                      `json:"first_media_ms,omitempty"` // from beginning to join to the first packet; 0: nothing came
+	Way    string                       `json:"way"`                      // direct, proxy HOST or tunnel HOST
+	Tried  []triedReport                `json:"tried,omitempty"`          // to get as far as the control channel, in the order in which it ended
 	Zone   string                       `json:"zone"`
 	Router string                       `json:"router"`
 	Slots  []slotReport                 `json:"slots"`
 	Media  map[wire.Medium]mediumReport `json:"media"`
+}
+
+type triedReport struct {
+	Stage  string  `json:"stage"`
+	Way    string  `json:"way"`
+	Host   string  `json:"host"`
+	TookMS float64 `json:"took_ms"`
+	Result string  `json:"result"`
+}
+
+func triedOf(list []client.Attempt) (reports []triedReport) {
+	for _, a := range list {
+		reports = append(reports, triedReport{Stage: string(a.Stage), Way: a.Way, Host: a.Host, TookMS: hundredths(a.Took), Result: a.Result})
+	}
+	return reports
 }
 
 type slotReport struct {
@@ -64,6 +81,19 @@ func attemptsOf(list []client.RungAttempt) (reports []attemptReport) {
 	return reports
 }
 
+// printTried explains to a person how the control channel was reached, or why it was not.
+func printTried(out io.Writer, tried []client.Attempt) {
+	if len(tried) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "\nstage\tway\thost\tafter\twhat came back")
+	for _, a := range tried {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f ms\t%s\n", a.Stage, a.Way, a.Host, milliseconds(a.Took), a.Result)
+	}
+	table.Flush()
+}
+
 // printAttempts explains to a person why each medium travels as it does.
 func printAttempts(out io.Writer, attempts []client.RungAttempt) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -78,7 +108,7 @@ func printAttempts(out io.Writer, attempts []client.RungAttempt) {
 var rungNames = map[string]string{"udp": "UDP 8801", "tcp": "TCP 8801", "tls": "TLS 443"}
 
 func newReport(stats client.Stats) report {
-	r := report{Stages: make(map[string]float64), Zone: stats.Zone, Router: stats.Router, Slots: []slotReport{},
+	r := report{Stages: make(map[string]float64), Way: stats.Way, Tried: triedOf(stats.Tried), Zone: stats.Zone, Router: stats.Router, Slots: []slotReport{},
 		Media: make(map[wire.Medium]mediumReport)}
 	if first := stats.FirstMedia(); !first.IsZero() {
 		r.First = hundredths(first.Sub(stats.Began))
