@@ -19,8 +19,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"meetzone/appliance/config"
 )
 
 // selfSignedLife is as long as an appliance may stand in a rack: nobody renews a certificate that a person accepted by its fingerprint.
@@ -30,12 +35,19 @@ const selfSignedLife = 15 * 365 * 24 * time.Hour
 type certificates struct {
 	folder  string
 	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate]
+	current atomic.Pointer[tls.Certificate] // that is shown
+	name    atomic.Pointer[string]          // of it; nil: self-signed
+	changed chan struct{}                   // tells runACME that something else is wanted
+
+	mu    sync.Mutex       // guards what follows
+	own   *tls.Certificate // self-signed
+	acme  acmeState
+	proof *tls.Certificate // of a challenge under way
 }
 
 // openCertificates reads the self-signed certificate if there is one; selfSigned makes it otherwise.
 func openCertificates(state string, log *slog.Logger) (*certificates, error) {
-	c := &certificates{folder: filepath.Join(state, "tls"), log: log}
+	c := &certificates{folder: filepath.Join(state, "tls"), log: log, changed: make(chan struct{}, 1)}
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of certificates: %w", err)
 	}
@@ -47,15 +59,21 @@ func openCertificates(state string, log *slog.Logger) (*certificates, error) {
 		log.Warn("the self-signed certificate cannot be read; a new one is made", "err", err)
 		return c, nil
 	}
+	c.own = &pair
 	c.current.Store(&pair)
 	return c, nil
 }
 
 func (c *certificates) path(kind string) string { return filepath.Join(c.folder, "self-signed."+kind) }
 
-// selfSigned makes sure that the certificate covers the names, and keeps the one it has when it does: people know its fingerprint.
+// selfSigned shows the self-signed certificate. It keeps the one it has when that covers the names: people know its fingerprint.
 func (c *certificates) selfSigned(names []string) error {
-	if pair := c.current.Load(); pair != nil && covers(pair.Leaf, names) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own != nil && covers(c.own.Leaf, names) {
+		if c.current.Load() != c.own {
+			c.show(config.SelfSigned, c.own)
+		}
 		return nil
 	}
 	pair, err := makeCertificate(names)
@@ -68,7 +86,8 @@ func (c *certificates) selfSigned(names []string) error {
 	if err := writeFile(c.path("crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})); err != nil {
 		return fmt.Errorf("storing the certificate: %w", err)
 	}
-	c.current.Store(pair)
+	c.own = pair
+	c.show(config.SelfSigned, pair)
 	c.log.Info("made a self-signed certificate", "names", names, "fingerprint", c.fingerprint())
 	return nil
 }
@@ -144,13 +163,8 @@ func (c *certificates) fingerprint() string {
 // serverTLS is how the box speaks TLS.
 func (c *certificates) serverTLS() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if pair := c.current.Load(); pair != nil {
-				return pair, nil
-			}
-			return nil, errors.New("no certificate yet")
-		},
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1", acme.ALPNProto},
+		GetCertificate: c.answerFor,
 	}
 }

@@ -132,6 +132,7 @@ type commandLine struct {
 	t      *testing.T
 	socket string
 	zone   *cliZone
+	box    *daemon // with certificates, and nothing else
 }
 
 func newCommandLine(t *testing.T) *commandLine {
@@ -149,7 +150,11 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
+	c.box = &daemon{revisions: revisions}
+	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
+		t.Fatal(err)
+	}
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ func (d *daemon) Describe() adminapi.Status {
 		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: a.Code, Text: a.Text, Since: a.Since})
 	}
 	s.Alarms = append(s.Alarms, d.registrars.alarms()...)
+	s.Alarms = append(s.Alarms, d.tls.alarms(time.Now())...)
 	return s
 }
 

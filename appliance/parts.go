@@ -126,26 +126,50 @@ func planeConfig(doc config.Document) (dataplane.Config, error) {
 
 type certificatePart struct{ d *daemon }
 
+var _ config.Observer = certificatePart{}
+
 func (certificatePart) Name() string { return "certificate" }
 
-func (certificatePart) Check(doc config.Document) error {
-	if doc.Certificate.Name != config.SelfSigned {
-		return fmt.Errorf("certificate %q is not installed; only %q is there", doc.Certificate.Name, config.SelfSigned)
+func (p certificatePart) Check(doc config.Document) error {
+	if reservedName(doc.Certificate.Name) {
+		return nil
 	}
-	return nil
+	_, err := p.d.tls.load(doc.Certificate.Name)
+	return err
 }
 
 func (p certificatePart) Apply(_ context.Context, doc config.Document) (config.Actual, error) {
-	if err := p.Check(doc); err != nil {
+	var wanted config.ACMESettings
+	var err error
+	switch name := doc.Certificate.Name; name {
+	case config.ACME:
+		wanted = doc.Certificate.ACME
+		if p.d.tls.using() == name || p.d.tls.use(name) == nil {
+			break
+		}
+		err = p.d.tls.selfSigned(wantedNames(doc)) // until there is one
+	case config.SelfSigned:
+		err = p.d.tls.selfSigned(wantedNames(doc))
+	default:
+		err = p.d.tls.use(name)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := p.d.tls.selfSigned(wantedNames(doc)); err != nil {
-		return nil, err
+	p.d.tls.wantACME(wanted, doc.Zone.Hosts)
+	return p.Observe(doc), nil
+}
+
+// Observe says which certificate is shown.
+func (p certificatePart) Observe(doc config.Document) config.Actual {
+	name := config.Fact{Key: "certificate.name", Wanted: doc.Certificate.Name, Actual: p.d.tls.using()}
+	if !name.Agrees() {
+		name.Note = "it is being obtained"
+		if text, _ := p.d.tls.acmeProblem(); text != "" {
+			name.Note = text
+		}
 	}
-	return config.Actual{
-		{Key: "certificate.name", Wanted: doc.Certificate.Name, Actual: config.SelfSigned},
-		{Key: "certificate.fingerprint", Wanted: p.d.tls.fingerprint(), Actual: p.d.tls.fingerprint()},
-	}, nil
+	return config.Actual{name, {Key: "certificate.fingerprint", Wanted: p.d.tls.fingerprint(), Actual: p.d.tls.fingerprint()}}
 }
 
 // ---- zone

@@ -259,7 +259,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Networks: zoneNetworks{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }
@@ -284,6 +284,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })
+	parts.Go(func() error { return d.tls.runACME(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
 	restart := make(chan config.Revision, 1)

@@ -2,6 +2,7 @@ package zonectl
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"net"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -123,5 +125,34 @@ func TestLinksCarryFurtherDoors(t *testing.T) {
 	want := "https://meet.example/j/" + info.Number + "?hosts=b.example%2Cc.example%3A8443&tunnels=https%3A%2F%2Ft.example"
 	if info.Link != want {
 		t.Errorf("link %s, want %s", info.Link, want)
+	}
+}
+
+// TestTokensOfOtherZones holds that a zone takes tokens of the zones that it trusts, by their own keys, for meetings that it has, and of nobody else.
+func TestTokensOfOtherZones(t *testing.T) {
+	friend, stranger := testKey(7), testKey(8)
+	z := openZone(t, Config{Zone: "own", Zones: []Zone{{ID: "friend", Controllers: []string{"https://f"}, Key: friend.Public().(ed25519.PublicKey)},
+		{ID: "twin", Controllers: []string{"https://t"}}}})
+	number := z.create(MeetingSpec{}).Number
+	for _, c := range []struct {
+		zone, meeting string
+		key           ed25519.PrivateKey
+		want          wire.Code // "": a route
+	}{
+		{"friend", number, friend, ""}, {"twin", number, testKey(1), ""}, {"own", number, testKey(1), ""},
+		{"friend", number, testKey(1), wire.CodeToken}, {"friend", number, stranger, wire.CodeToken}, {"own", number, friend, wire.CodeToken},
+		{"stranger", number, stranger, wire.CodeToken}, {"friend", "999999999", friend, wire.CodeEnded},
+	} {
+		token, err := wire.SignToken(c.key, wire.Claims{ID: wire.NewTokenID(), Zone: c.zone, Meeting: c.meeting, Role: wire.RoleParticipant, Expires: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got wire.Code
+		if _, told := z.request("POST", wire.PathRoute, nil, wire.RouteRequest{Token: token}, nil); told != nil {
+			got = told.Code
+		}
+		if got != c.want {
+			t.Errorf("token of %s for %s: %q, want %q", c.zone, c.meeting, got, c.want)
+		}
 	}
 }

@@ -44,6 +44,14 @@ type Places interface {
 	Zones(client netip.Addr) []adminapi.Zone
 }
 
+// Certificates are those of the box.
+type Certificates interface {
+	Certificates() []adminapi.Certificate
+	// RequestCertificate returns a signing request as PEM.
+	RequestCertificate(request adminapi.SigningRequest) (string, error)
+	InstallCertificate(certificate adminapi.InstallCertificate) error
+}
+
 // Drainer takes the box out of service and back.
 type Drainer interface {
 	Drain(ctx context.Context, drain adminapi.Drain) error
@@ -62,23 +70,24 @@ type Host interface {
 
 // ServerConfig says what a Server serves.
 type ServerConfig struct {
-	Revisions *Revisions
-	Meetings  Meetings
-	Places    Places
-	Networks  Networks
-	Drainer   Drainer
-	Machine   Machine
-	Marks     Marks
-	Host      Host
-	Started   time.Time    // of the process; default now
-	Logger    *slog.Logger // default slog.Default
+	Revisions    *Revisions
+	Meetings     Meetings
+	Places       Places
+	Networks     Networks
+	Certificates Certificates
+	Drainer      Drainer
+	Machine      Machine
+	Marks        Marks
+	Host         Host
+	Started      time.Time    // of the process; default now
+	Logger       *slog.Logger // default slog.Default
 }
 
 // Validate names everything that is missing.
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -163,6 +172,9 @@ func (s *Server) routes() http.Handler {
 		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,
 		"GET " + adminapi.PathMarks:                                  s.showMarks,
 		"GET " + adminapi.PathZones:                                  s.listZones,
+		"GET " + adminapi.PathCerts:                                  s.listCertificates,
+		"PUT " + adminapi.PathCerts:                                  s.installCertificate,
+		"POST " + adminapi.PathCSR:                                   s.requestCertificate,
 	} {
 		mux.Handle(pattern, s.answer(h))
 	}

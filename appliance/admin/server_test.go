@@ -87,6 +87,12 @@ func (z *zone) MarkPaths() adminapi.MarkPaths {
 	return adminapi.MarkPaths{}
 }
 
+func (z *zone) Certificates() []adminapi.Certificate { return nil }
+
+func (z *zone) RequestCertificate(adminapi.SigningRequest) (string, error) { return "request", nil }
+
+func (z *zone) InstallCertificate(adminapi.InstallCertificate) error { return nil }
+
 func (z *zone) Zones(client netip.Addr) []adminapi.Zone {
 	return []adminapi.Zone{{ID: "own", Reason: "for " + client.String()}}
 }
@@ -103,7 +109,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Networks: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

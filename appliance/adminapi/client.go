@@ -131,6 +131,21 @@ func (c *Client) Power(ctx context.Context, power Power) error {
 	return err
 }
 
+// Certificates returns all certificates.
+func (c *Client) Certificates(ctx context.Context) (Certificates, error) {
+	return call[Certificates](ctx, c, http.MethodGet, PathCerts, nil)
+}
+
+// RequestCertificate makes a key on the box, and a request for it.
+func (c *Client) RequestCertificate(ctx context.Context, request SigningRequest) (Signable, error) {
+	return call[Signable](ctx, c, http.MethodPost, PathCSR, request)
+}
+
+// InstallCertificate installs a certificate and returns all.
+func (c *Client) InstallCertificate(ctx context.Context, certificate InstallCertificate) (Certificates, error) {
+	return call[Certificates](ctx, c, http.MethodPut, PathCerts, certificate)
+}
+
 // Zones returns the zones in the order that a client at an address is told; "" is one of which nothing is known.
 func (c *Client) Zones(ctx context.Context, address string) (Zones, error) {
 	return call[Zones](ctx, c, http.MethodGet, PathZones+"?"+url.Values{"for": {address}}.Encode(), nil)

@@ -19,6 +19,8 @@ const (
 	PathQuality   = "/history"                   // + behind a meeting's number: GET ?points= → MeetingHistory
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
 	PathDrain     = "/admin/v1/drain"            // PUT Drain
+	PathCerts     = "/admin/v1/certificates"     // GET → Certificates; PUT InstallCertificate → Certificates
+	PathCSR       = "/admin/v1/certificates/csr" // POST SigningRequest → Signable
 	PathZones     = "/admin/v1/zones"            // GET ?for= → Zones
 	PathPaths     = "/admin/v1/paths"            // GET → Paths
 	PathPower     = "/admin/v1/power"            // POST Power
@@ -223,6 +225,50 @@ type Zone struct {
 	Controllers []string `json:"controllers"`
 	Key         string   `json:"key,omitempty"` // public; of this box's zone, for the others' lists
 	Reason      string   `json:"reason"`        // why it stands where it does
+}
+
+// Certificate is a certificate of the box. Its key never leaves it.
+type Certificate struct {
+	Name        string    `json:"name"`
+	State       string    `json:"state"`
+	Subject     string    `json:"subject,omitempty"`
+	Issuer      string    `json:"issuer,omitempty"`
+	Names       []string  `json:"names,omitempty"` // hosts and addresses that it covers
+	NotBefore   time.Time `json:"not_before,omitzero"`
+	NotAfter    time.Time `json:"not_after,omitzero"`
+	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256
+	Warnings    []string  `json:"warnings,omitempty"`
+}
+
+// States of a certificate.
+const (
+	CertificateInUse     = "in use"
+	CertificateInstalled = "installed"
+	CertificateRequested = "requested" // a key waits for the certificate that somebody signs
+	CertificateBroken    = "broken"
+)
+
+// Certificates is all certificates of the box.
+type Certificates struct {
+	Certificates []Certificate `json:"certificates"`
+}
+
+// SigningRequest asks for a key and a request that an authority can sign; without hosts, for those of zone.hosts.
+type SigningRequest struct {
+	Name  string   `json:"name"`
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+// Signable is a signing request, as PEM.
+type Signable struct {
+	Request string `json:"request"`
+}
+
+// InstallCertificate installs a chain, as PEM: the certificate first. Without a key, that of the request is taken.
+type InstallCertificate struct {
+	Name  string `json:"name"`
+	Chain string `json:"chain"`
+	Key   string `json:"key,omitempty"`
 }
 
 // Drain starts or ends draining: nobody new is let in, who is in stays.

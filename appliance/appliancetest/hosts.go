@@ -87,7 +87,7 @@ func Squid(t testing.TB, h Host, auth string) string {
 	config := put("squid.conf", strings.Join([]string{
 		"http_port " + h.Addr.String() + ":3128", schemes, "acl CONNECT method CONNECT", "acl tls port 443", access, "http_access deny all",
 		"cache deny all", "pid_filename none", "access_log none", "cache_log /dev/stderr", "logfile_rotate 0", "shutdown_lifetime 0 seconds",
-		"coredump_dir " + dir, "visible_hostname proxy.lab", "dns_nameservers 127.0.0.1", "workers 1", "via on"}, "\n")+"\n")
+		"coredump_dir " + dir, "visible_hostname proxy.lab", "dns_nameservers 127.0.0.1", "workers 1", "via on", "pinger_enable off"}, "\n")+"\n")
 	start(t, h.NS.Command(context.Background(), need(t, "squid"), "-N", "-f", config), "Accepting HTTP Socket connections", 30*time.Second)
 	return h.Addr.String() + ":3128"
 }

@@ -105,11 +105,22 @@ type Listen struct {
 
 // Certificate names a certificate; the key itself is no part of the document.
 type Certificate struct {
-	Name string `yaml:"name" help:"self-signed, or the name of an installed certificate"`
+	Name string       `yaml:"name" help:"self-signed, acme, or the name of an installed certificate"`
+	ACME ACMESettings `yaml:"acme" help:"where the certificate acme comes from, for all of zone.hosts"`
 }
 
-// SelfSigned is the name of the certificate that the box makes for itself.
-const SelfSigned = "self-signed"
+// ACMESettings names an authority that speaks ACME.
+type ACMESettings struct {
+	Directory string `yaml:"directory" help:"URL of its directory, such as https://ca.example/acme/directory"`
+	Email     string `yaml:"email" help:"whom it may write to"`
+	CA        string `yaml:"ca" help:"PEM file with the certificate by which its own HTTPS is trusted; empty: the system's"`
+}
+
+// Names of certificates that are the box's own.
+const (
+	SelfSigned = "self-signed" // the box makes it for itself
+	ACME       = "acme"        // obtained from an authority, and renewed by itself
+)
 
 // Metrics says how the metrics listener behaves.
 type Metrics struct {

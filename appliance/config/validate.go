@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -79,10 +80,25 @@ func (d Document) problems() Problems {
 	d.checkPlaces(&c)
 	d.Box.check(&c)
 	d.DSCP.check(&c)
+	d.Certificate.check(&c, d.Zone.Hosts)
 	name := d.Certificate.Name
 	c.that(name != "" && strings.Trim(name, nameLetters) == "" && len(name) <= 63, "certificate.name",
 		"%q is no name of a certificate: use letters, digits and hyphens, or %s", name, SelfSigned)
 	return c.problems
+}
+
+func (cert Certificate) check(c *checker, hosts []string) {
+	a := cert.ACME
+	if a.Directory != "" {
+		u, err := url.Parse(a.Directory)
+		c.that(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil, "certificate.acme.directory", "%q is no https:// address", a.Directory)
+	}
+	c.that(a.CA == "" || filepath.IsAbs(a.CA), "certificate.acme.ca", "%q does not begin with /", a.CA)
+	c.that(a.Email == "" || strings.Count(a.Email, "@") == 1 && !strings.ContainsAny(a.Email, " ,:?"), "certificate.acme.email", "%q is no mail address", a.Email)
+	if cert.Name == ACME {
+		c.that(a.Directory != "", "certificate.acme.directory", "the certificate %s needs the address of its authority", ACME)
+		c.that(len(hosts) > 0, "zone.hosts", "the certificate %s is for these, and there are none", ACME)
+	}
 }
 
 const nameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-"

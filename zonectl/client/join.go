@@ -154,7 +154,10 @@ func (s *Session) measureZones(ctx context.Context, here string) (string, error)
 		s.zone = picked
 		return err
 	}
-	patience, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
+	patience, cancel := ctx, context.CancelFunc(func() {})
+	if s.web.way.kind != WayTunnel {
+		patience, cancel = context.WithDeadline(ctx, s.began.Add(tunnelAfter))
+	}
 	err := measure(patience, s.web)
 	cancel()
 	if err != nil && ctx.Err() == nil {
