@@ -77,7 +77,9 @@ func TestNetnsCodecs(t *testing.T) {
 		for i, b := range browsers {
 			see(t, b, fmt.Sprintf("%s: browser %d", codec, i), codec)
 		}
-		oldFriendComes(t, lab, browsers, meeting.Number, codec)
+		if codec != "h264" || os.Getenv("MEETZONE_LONG") != "" {
+			oldFriendComes(t, lab, browsers, meeting.Number, codec)
+		}
 	}
 }
 
@@ -104,7 +106,7 @@ func oldFriendComes(t *testing.T, lab *appliancetest.Lab, browsers []appliancete
 	folder := t.TempDir()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := runZoneClient(ctx, lab, lab.Clients[2], "https://"+lab.Clients[2].Box.String(), meeting, "Old friend", "--for", "6s",
+	if _, err := runZoneClient(ctx, lab, lab.Clients[2], "https://"+lab.Clients[2].Box.String(), meeting, "Old friend", "--for", "4s",
 		"--receive-video", "2", "--video", "none", "--decode", "vp8", "--record", folder); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +126,7 @@ func oldFriendComes(t *testing.T, lab *appliancetest.Lab, browsers []appliancete
 	}
 	for i := range browsers {
 		file := filepath.Join(folder, fmt.Sprintf("video%d.ivf", i))
-		decodes(t, file, 40)
+		decodes(t, file, 20)
 	}
 }
 

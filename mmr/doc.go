@@ -18,7 +18,11 @@
 // holds the packet in the clear, without padding, as it came. Forwarding allocates nothing.
 //
 // Basis: RFC 8445 (ICE, lite), RFC 7675 (consent), RFC 7983 (demultiplexing), RFC 5764 (DTLS-SRTP), RFC 3711 and 7714 (SRTP), RFC 3550
-// (RTP), RFC 4585 and 5104 (feedback), RFC 4588 (RTX), RFC 6464 (audio level), RFC 7741 (VP8), RFC 9143 (BUNDLE).
+// (RTP), RFC 4585 and 5104 (feedback), RFC 4588 (RTX), RFC 6464 (audio level), RFC 7741 (VP8), RFC 9628 (VP9),
+// RFC 6184 (H.264), AV1 RTP specification (dependency descriptor), RFC 9143 (BUNDLE).
+//
+// Codecs: a slot carries any codec that its client accepted, and codecrule.go tells senders which one everybody decodes; formats.go has the payload
+// types. Where a meeting spans shards that is VP8, since links do not tell what the far side decodes.
 //
 // Caveat: which encodings of simulcast are needed is known to their shard and, through links, to the senders' own; a client that ignores
 // EncodingsWanted costs bandwidth and nothing else.
