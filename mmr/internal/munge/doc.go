@@ -24,6 +24,7 @@
 //
 // Basis: RFC 3550 sections 5.1 and 7 (a translator keeps numbering continuous), RFC 7741 section 4.2, RFC 9628 section 4.2, AV1 RTP specification appendix A.
 //
-// Caveat: picture ids keep the width in which the source writes them. After Switched, when the keyframe's first packet came late, the
+// Caveats: a frame of which nothing has come yet when a larger layer is chosen is not missed: if it comes later, it is left out, and the receiver asks
+// for a keyframe. Picture ids keep the width in which the source writes them. After Switched, when the keyframe's first packet came late, the
 // packets behind it have passed already; feed them again from the history.
 package munge

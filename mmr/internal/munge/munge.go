@@ -280,8 +280,12 @@ func (t *Track) rewriteLate(in *In) (Out, Verdict) {
 		if out.Sequence >= after.first {
 			return Out{}, Incomplete
 		}
-		if in.Codec.Video() && after.frame.is(in) {
-			wanted = after.frame.sent
+		switch f := &after.frame; {
+		case !in.Codec.Video() || !f.known || f.timestamp != in.Timestamp:
+		case f.spatial == in.Frame.Spatial:
+			wanted = f.sent
+		default: // of the same picture
+			wanted = in.Frame.Present&after.layer != 0
 		}
 		wanted = wanted && !(in.Codec.Video() && after.isDead(in.Timestamp))
 	}
