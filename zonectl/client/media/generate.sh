@@ -19,4 +19,19 @@ geq=lum='clip(96+64*sin(2*PI*(X/320+T/3))+48*sin(2*PI*(Y/180-2*T/3)),16,235)*gt(
   -c:v libvpx -b:v 480k -minrate 480k -maxrate 480k -bufsize 480k -g 15 -keyint_min 15 -error-resilient default -auto-alt-ref 0 \
   -lag-in-frames 0 -deadline good -cpu-used 1 -map_metadata -1 -fflags +bitexact -flags:v +bitexact pattern.ivf
 
-ls -l tone.ogg pattern.ivf
+# The same in three sizes with three temporal layers each (0-2-1-2; the first of layer 2 after layer 0 refers to layer 0 alone, layer 1 always does),
+# a keyframe every 16 frames, 3.2 seconds long.
+layered() {
+  ffmpeg -nostdin -hide_banner -loglevel error -y \
+    -f lavfi -i "color=c=0x203040:size=$1x$2:rate=30:duration=3.2,format=yuv420p,\
+geq=lum='clip(96+64*sin(2*PI*(X/W*2+T/3.2))+48*sin(2*PI*(Y/H*2-2*T/3.2)),16,235)*gt(abs(X-mod(W*T/1.6,W)),W/53)+\
+235*lte(abs(X-mod(W*T/1.6,W)),W/53)':cb='128+60*sin(2*PI*(Y/H+T/3.2))':cr='128+60*cos(2*PI*(X/W-T/3.2))'" \
+    -c:v libvpx -b:v "$3k" -minrate "$3k" -maxrate "$3k" -bufsize "$3k" -g 16 -keyint_min 16 -error-resilient default -auto-alt-ref 0 \
+    -lag-in-frames 0 -deadline good -cpu-used 1 -map_metadata -1 -fflags +bitexact -flags:v +bitexact \
+    -ts-parameters "ts_number_layers=3:ts_target_bitrate=$(($3 * 4 / 10)),$(($3 * 6 / 10)),$3:ts_rate_decimator=4,2,1:ts_periodicity=4:ts_layer_id=0,2,1,2:ts_layering_mode=3" "$4"
+}
+layered 320 180 150 pattern-l.ivf
+layered 640 360 400 pattern-m.ivf
+layered 1280 720 800 pattern-h.ivf
+
+ls -l tone.ogg pattern*.ivf
