@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -122,4 +126,72 @@ func TestNetnsChromiumLayers(t *testing.T) {
 	if more := layersOf(t, small).Frames["h"] - frames; more > 2 {
 		t.Errorf("%d pictures of the largest encoding were sent after it was stopped", more)
 	}
+}
+
+// TestNetnsSwitchingSizes: somebody looks from one person to another, and asks for other sizes, all the time, over a path that loses 2 % of the
+// media and reorders 5 %; senders stop and begin sizes as they are needed. What arrives is decoded by ffmpeg without one error. MEETZONE_LONG
+// makes it a thousand switches.
+func TestNetnsSwitchingSizes(t *testing.T) {
+	lab := appliancetest.New(t, 2)
+	daemon := lab.Start(t)
+	length, wanted, keyframes := "20s", 20, 25
+	if os.Getenv("MEETZONE_LONG") != "" {
+		length, wanted, keyframes = "270s", 500, 1000
+	}
+	receiver, senders := lab.Clients[0], lab.Clients[1]
+	daemon.Admin(t, "config", "set", "box.advertise", "["+receiver.Addr.String()+", "+senders.Box.String()+"]", "--commit")
+	daemon = lab.Restart(t, daemon)
+	newBadPath(t, receiver)
+	meeting := daemon.CreateMeeting(t)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 7*time.Minute)
+	defer cancel()
+	crowd := lab.ZoneClient(ctx, senders, "load", "--url", "https://"+senders.Box.String(), "--insecure", "--meeting", meeting.Number, "--meetings", "1",
+		"--participants", "3", "--video", "sizes", "--senders-audio", "0", "--receive-video", "0", "--for", "10m")
+	if err := crowd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = crowd.Process.Kill(); _ = crowd.Wait() }()
+
+	dir := t.TempDir()
+	report, err := runZoneClient(ctx, lab, receiver, "https://"+receiver.Box.String(), meeting.Number, "Restless", "--for", length,
+		"--video", "none", "--audio", "none", "--receive-video", "1", "--switch-every", "250ms", "--switch-heights", "180,360,720", "--record", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switches, end := readRecording(t, dir)
+	t.Logf("%d switches between people, %d frames, %d keyframes, %d unrepaired gaps, longest pause %.0f ms; %d packets of video, %d lost",
+		switches, end.Frames, end.Keyframes, end.Gaps, end.LongestMS, report.Media["video"].Received, report.Media["video"].Lost)
+	if switches < wanted || end.Keyframes < keyframes {
+		t.Errorf("%d switches between people and %d keyframes, want %d and %d", switches, end.Keyframes, wanted, keyframes)
+	}
+	if end.LongestMS > 1000 {
+		t.Errorf("a picture stood still for %.0f ms", end.LongestMS)
+	}
+	heights := heightsOf(t, filepath.Join(dir, "video0.ivf"))
+	for _, want := range []int{180, 360, 720} {
+		if heights[want] == 0 {
+			t.Errorf("no picture of %d lines came: %v", want, heights)
+		}
+	}
+	decode(t, filepath.Join(dir, "video0.ivf"), end.Frames)
+}
+
+// heightsOf counts the keyframes of a recording of VP8 by their height.
+func heightsOf(t *testing.T, file string) map[int]int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heights := map[int]int{}
+	for b = b[32:]; len(b) > 12; {
+		size := int(binary.LittleEndian.Uint32(b))
+		frame := b[12 : 12+size]
+		if frame[0]&1 == 0 {
+			heights[int(binary.LittleEndian.Uint16(frame[8:])&0x3fff)]++
+		}
+		b = b[12+size:]
+	}
+	return heights
 }

@@ -27,6 +27,7 @@ type Config struct {
 
 	Send       []wire.Medium // media that will be sent
 	VideoSlots int           // video slots to receive, 0 to 49; the zone fills them, wire.SetViews chooses
+	Encodings  int           // of the camera\'s picture, 1 to 3, each with a Sender of its own (Sender.Encoding); default 1; VP8 alone
 	Decode     []media.Codec // codecs of pictures that may be received, VP8 in any case; default: all
 	Encode     []media.Codec // codecs of pictures that Sender.SendAs is given, VP8 in any case; default: VP8
 
@@ -41,11 +42,11 @@ type Config struct {
 	JoinTimeout time.Duration // of all stages together; default 20 s
 	ResumeFor   time.Duration // how long a lost control channel is tried again; default 60 s
 
-	Receive        func(packet Packet) // takes what arrives in the slots
-	KeyframeWanted func(wire.Medium)   // somebody needs a keyframe of a medium that is sent
-	Progress       func(Progress)      // tells the stages of Join
-	Event          func(wire.Message)  // takes what the server says of the meeting
-	Logger         *slog.Logger        // default: none
+	Receive        func(packet Packet)                    // takes what arrives in the slots
+	KeyframeWanted func(medium wire.Medium, encoding int) // somebody needs a keyframe of an encoding that is sent; 0 without simulcast
+	Progress       func(Progress)                         // tells the stages of Join
+	Event          func(wire.Message)                     // takes what the server says of the meeting
+	Logger         *slog.Logger                           // default: none
 }
 
 // Packet is an RTP packet that arrived in a slot. Data is valid during the call only.
@@ -92,6 +93,12 @@ func (c Config) Validate() error {
 	}
 	if len(c.Name) > wire.MaxName {
 		wrong = append(wrong, fmt.Errorf("name longer than %d bytes", wire.MaxName))
+	}
+	if c.Encodings < 0 || c.Encodings > len(Encodings) {
+		wrong = append(wrong, fmt.Errorf("%d encodings: 1 to %d are possible", c.Encodings, len(Encodings)))
+	}
+	if c.Encodings > 1 && slices.ContainsFunc(c.Encode, func(codec media.Codec) bool { return codec != media.VP8 }) {
+		wrong = append(wrong, errors.New("several encodings: of VP8 alone"))
 	}
 	if c.VideoSlots < 0 || c.VideoSlots > wire.MaxVideoSlots {
 		wrong = append(wrong, fmt.Errorf("%d video slots: 0 to %d are possible", c.VideoSlots, wire.MaxVideoSlots))
@@ -181,7 +188,7 @@ func (c Config) withDefaults() Config {
 		c.Receive = func(Packet) {}
 	}
 	if c.KeyframeWanted == nil {
-		c.KeyframeWanted = func(wire.Medium) {}
+		c.KeyframeWanted = func(wire.Medium, int) {}
 	}
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}

@@ -74,7 +74,10 @@ func registerCodecs(engine *webrtc.MediaEngine, medium wire.Medium, list []media
 			}
 		}
 	}
-	return nil
+	if medium != wire.Video {
+		return nil
+	}
+	return engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: sdp.SDESRTPStreamIDURI}, webrtc.RTPCodecTypeVideo)
 }
 
 // pictureTypes are the router's payload types of pictures; each has RTX under the next number.

@@ -64,7 +64,11 @@ func newSession(cfg Config) (*Session, error) {
 		slots: make(map[string]*slot), stages: make(map[Stage]time.Duration)}
 	s.web = newWeb(cfg, s.marks, directWay(s.marks))
 	for _, medium := range cfg.Send {
-		s.senders[mediumIndex(medium)] = newSender(medium)
+		encodings := 1
+		if medium == wire.Video {
+			encodings = cfg.Encodings
+		}
+		s.senders[mediumIndex(medium)] = newSimulcast(medium, encodings)
 	}
 	return s, nil
 }

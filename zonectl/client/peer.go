@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
@@ -68,7 +69,15 @@ func (s *Session) newPeer(medium wire.Medium) (*peer, error) {
 			return nil, fmt.Errorf("add %s: %w", medium, err)
 		}
 		p.sender = transceiver.Sender()
-		p.work.Go(func() { s.runFeedback(p.sender, sender) })
+		for _, other := range sender.larger {
+			if err := p.sender.AddEncoding(other); err != nil {
+				p.close()
+				return nil, fmt.Errorf("add encoding %s of %s: %w", other.rid, medium, err)
+			}
+		}
+		for i := range sender.all() {
+			p.work.Go(func() { s.runFeedback(p.sender, sender, i) })
+		}
 	}
 	return p, nil
 }
@@ -147,10 +156,14 @@ func (p *peer) begin() bool {
 }
 
 // runFeedback reads the RTCP that comes back for what is sent, until the PeerConnection is closed. Interceptors answer NACKs on the way.
-func (s *Session) runFeedback(from *webrtc.RTPSender, sender *Sender) {
+func (s *Session) runFeedback(from *webrtc.RTPSender, sender *Sender, encoding int) {
+	read := from.Read
+	if rid := sender.Encoding(encoding).rid; rid != "" {
+		read = func(b []byte) (int, interceptor.Attributes, error) { return from.ReadSimulcast(b, rid) }
+	}
 	buffer := make([]byte, slotBuffer)
 	for {
-		n, _, err := from.Read(buffer)
+		n, _, err := read(buffer)
 		if err != nil {
 			return
 		}
@@ -159,16 +172,16 @@ func (s *Session) runFeedback(from *webrtc.RTPSender, sender *Sender) {
 			continue // not ours to judge: the router is authenticated, and a packet is only a packet
 		}
 		for _, packet := range packets {
-			s.feedback(packet, sender)
+			s.feedback(packet, sender, encoding)
 		}
 	}
 }
 
 // feedback handles one RTCP packet.
-func (s *Session) feedback(packet rtcp.Packet, sender *Sender) {
+func (s *Session) feedback(packet rtcp.Packet, sender *Sender, encoding int) {
 	switch packet := packet.(type) {
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		s.cfg.KeyframeWanted(sender.medium)
+		s.cfg.KeyframeWanted(sender.medium, encoding)
 	case *rtcp.ReceiverReport:
 		for _, block := range packet.Reports {
 			sender.farLost.Store(int64(int32(block.TotalLost<<8) >> 8)) // 24 bits with a sign

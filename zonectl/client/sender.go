@@ -4,17 +4,22 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"meetzone/zonectl/client/media"
 	"meetzone/zonectl/wire"
 )
+
+// Encodings are the names of the encodings of simulcast, the smallest first. RFC 8852 calls them RIDs.
+var Encodings = [...]string{"l", "m", "h"}
 
 // audioLevelURI is the header extension of RFC 6464.
 const audioLevelURI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
@@ -28,6 +33,9 @@ type Sender struct {
 	hostMuted atomic.Bool
 	level     atomic.Uint32 // -dBov, 127 is silence
 	finished  atomic.Bool
+	rid       string      // with simulcast, "" without
+	larger    []*Sender   // the other encodings of the same picture, each a stream of its own
+	stopped   atomic.Bool // nobody needs this encoding
 
 	// mu guards what follows: Send uses the binding that pion's goroutines make and take away.
 	mu         sync.Mutex
@@ -44,7 +52,8 @@ type binding struct {
 	id        string
 	ssrc      uint32
 	payloads  map[media.Codec]uint8
-	levelID   uint8 // header extension, 0 if the router does not want it
+	levelID   uint8 // header extensions, 0 if the router does not want them
+	ridID     uint8
 	write     webrtc.TrackLocalWriter
 	clockRate uint32
 }
@@ -63,6 +72,68 @@ func newSender(medium wire.Medium) *Sender {
 	}
 	s.packetizer = media.NewPacketizer(s.codec)
 	return s
+}
+
+// newSimulcast makes the sender of the smallest of so many encodings, and those of the others.
+func newSimulcast(medium wire.Medium, encodings int) *Sender {
+	first := newSender(medium)
+	if encodings < 2 {
+		return first
+	}
+	first.rid = Encodings[0]
+	for _, rid := range Encodings[1:min(encodings, len(Encodings))] {
+		other := newSender(medium)
+		other.rid = rid
+		first.larger = append(first.larger, other)
+	}
+	return first
+}
+
+// Encoding returns the sender of an encoding of simulcast, 0 being the smallest and the sender itself; nil for one that is not sent.
+func (s *Sender) Encoding(i int) *Sender {
+	all := s.all()
+	if i < 0 || i >= len(all) {
+		return nil
+	}
+	return all[i]
+}
+
+// all lists the senders of all encodings.
+func (s *Sender) all() []*Sender { return append([]*Sender{s}, s.larger...) }
+
+// Stopped tells whether nobody needs the encoding at present. What is sent of it meanwhile is dropped.
+func (s *Sender) Stopped() bool { return s.stopped.Load() }
+
+// setNeeded stops the encodings that nobody needs; it returns those that are needed again.
+func (s *Sender) setNeeded(rids []string) (again []int) {
+	if s.rid == "" {
+		return nil
+	}
+	for i, one := range s.all() {
+		if stop := !slices.Contains(rids, one.rid); one.stopped.Swap(stop) && !stop {
+			again = append(again, i)
+		}
+	}
+	return again
+}
+
+// packets is how many were sent, of all encodings.
+func (s *Sender) packets() (n uint64) {
+	for _, one := range s.all() {
+		n += one.sent.Load()
+	}
+	return n
+}
+
+// SendFrame is SendAs for a frame of a clip.
+func (s *Sender) SendFrame(codec media.Codec, frame media.Frame, at time.Duration) error {
+	if s.stopped.Load() && !s.finished.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	s.packetizer.SetLayer(frame.Layer)
+	s.mu.Unlock()
+	return s.SendAs(codec, frame.Data, at)
 }
 
 // Medium says what is sent.
@@ -140,6 +211,11 @@ func (s *Sender) write(payload []byte, stamp uint32, marker bool) {
 			return
 		}
 	}
+	if b.ridID != 0 && s.rid != "" {
+		if err := header.SetExtension(b.ridID, []byte(s.rid)); err != nil {
+			return
+		}
+	}
 	s.sequence++
 	if _, err := b.write.WriteRTP(header, payload); err == nil {
 		s.sent.Add(1)
@@ -147,7 +223,22 @@ func (s *Sender) write(payload []byte, stamp uint32, marker bool) {
 }
 
 // close makes Send fail from now on.
-func (s *Sender) close() { s.finished.Store(true) }
+func (s *Sender) close() {
+	for _, one := range s.all() {
+		one.finished.Store(true)
+	}
+}
+
+// mute drops what is sent from now on, or not any more: by the client itself, or by a host.
+func (s *Sender) mute(muted, byHost bool) {
+	for _, one := range s.all() {
+		if byHost {
+			one.hostMuted.Store(muted)
+		} else {
+			one.muted.Store(muted)
+		}
+	}
+}
 
 // Bind is called by pion when a PeerConnection can carry the medium.
 func (s *Sender) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
@@ -165,8 +256,11 @@ func (s *Sender) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, 
 			}
 		}
 		for _, extension := range ctx.HeaderExtensions() {
-			if extension.URI == audioLevelURI {
+			switch extension.URI {
+			case audioLevelURI:
 				b.levelID = uint8(extension.ID)
+			case sdp.SDESRTPStreamIDURI:
+				b.ridID = uint8(extension.ID)
 			}
 		}
 		s.mu.Lock()
@@ -190,8 +284,8 @@ func (s *Sender) Unbind(ctx webrtc.TrackLocalContext) error {
 // ID is the track's name in the SDP.
 func (s *Sender) ID() string { return string(s.medium) }
 
-// RID is empty: one layer is sent.
-func (s *Sender) RID() string { return "" }
+// RID names the encoding, "" without simulcast.
+func (s *Sender) RID() string { return s.rid }
 
 // StreamID is the stream's name in the SDP.
 func (s *Sender) StreamID() string { return "meetzone" }

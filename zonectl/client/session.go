@@ -186,9 +186,11 @@ func (s *Session) handle(ctx context.Context, current *channel, message wire.Mes
 		s.mu.Unlock()
 	case wire.SendCodecs:
 		s.sendCodecs(m)
+	case wire.SendLayers:
+		s.sendLayers(m)
 	case wire.Muted:
 		if i := mediumIndex(m.Medium); i >= 0 && s.senders[i] != nil {
-			s.senders[i].hostMuted.Store(m.Muted)
+			s.senders[i].mute(m.Muted, true)
 		}
 	case wire.Pong:
 		s.mu.Lock()
@@ -204,6 +206,19 @@ func (s *Session) handle(ctx context.Context, current *channel, message wire.Mes
 	return nil
 }
 
+// sendLayers stops encodings that nobody needs, and has those begin with a keyframe that are needed again.
+func (s *Session) sendLayers(m wire.SendLayers) {
+	for _, needed := range m.Media {
+		i := mediumIndex(needed.Medium)
+		if i < 0 || s.senders[i] == nil {
+			continue
+		}
+		for _, encoding := range s.senders[i].setNeeded(needed.RIDs) {
+			s.cfg.KeyframeWanted(needed.Medium, encoding)
+		}
+	}
+}
+
 // sendCodecs changes what senders take, and asks for keyframes with which the change begins.
 func (s *Session) sendCodecs(m wire.SendCodecs) {
 	for _, wanted := range m.Media {
@@ -212,7 +227,7 @@ func (s *Session) sendCodecs(m wire.SendCodecs) {
 			continue
 		}
 		if s.senders[i].setCodec(codecOf(wanted.Medium, "video/"+wanted.Codec)) {
-			s.cfg.KeyframeWanted(wanted.Medium)
+			s.cfg.KeyframeWanted(wanted.Medium, 0)
 		}
 	}
 }
@@ -574,7 +589,7 @@ func (s *Session) SetMuted(ctx context.Context, medium wire.Medium, muted bool) 
 	if sender == nil {
 		return fmt.Errorf("mute %s: not sent", medium)
 	}
-	sender.muted.Store(muted)
+	sender.mute(muted, false)
 	return s.Command(ctx, wire.SetMute{Medium: medium, Muted: muted})
 }
 

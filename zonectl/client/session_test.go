@@ -38,7 +38,7 @@ func joinEcho(t *testing.T, z *echoZone, change func(*Config)) *playing {
 	t.Helper()
 	var p playing
 	cfg := Config{URL: z.server.URL, Meeting: "42", Name: "test", Send: wire.Media[:], VideoSlots: 2, Roots: z.roots(),
-		KeyframeWanted: func(wire.Medium) {
+		KeyframeWanted: func(wire.Medium, int) {
 			if player := p.video.Load(); player != nil {
 				player.RequestKeyframe()
 			}

@@ -113,7 +113,7 @@ func (s *Session) Stats() Stats {
 func (s *Session) mediumStats(medium wire.Medium, p *peer, transports []wire.TransportState) MediumStats {
 	m := MediumStats{Medium: medium, DSCP: -1}
 	if sender := s.Sender(medium); sender != nil {
-		m.Sent, m.FarLost = sender.sent.Load(), sender.farLost.Load()
+		m.Sent, m.FarLost = sender.packets(), sender.farLost.Load()
 	}
 	if p != nil {
 		t := p.travel()

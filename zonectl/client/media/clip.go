@@ -39,6 +39,16 @@ type Frame struct {
 	Data []byte
 	At   time.Duration // from the start of the clip
 	Key  bool
+
+	Layer TemporalLayer
+}
+
+// TemporalLayer is where a frame stands among the frames that may be left out. The zero value says nothing.
+type TemporalLayer struct {
+	Told bool // the rest means something, and is written into the packets
+	ID   uint8
+	Sync bool // refers to frames of layer 0 alone
+	Last bool // no other frame refers to it
 }
 
 // Open reads a file, whose first bytes tell its format.

@@ -24,6 +24,9 @@ func NewPacketizer(c Codec) *Packetizer {
 	return p
 }
 
+// SetLayer says to which temporal layer the next frames belong. Of other codecs than VP8 it is not told.
+func (p *Packetizer) SetLayer(l TemporalLayer) { p.vp8.layer = l }
+
 // Packetize calls emit for each payload of the frame, in order; a payload is valid during the call only.
 func (p *Packetizer) Packetize(frame []byte, emit func(payload []byte, last bool) error) error {
 	var payloads [][]byte

@@ -16,7 +16,7 @@ func VP8Size(frame []byte) (width, height int, ok bool) {
 }
 
 const (
-	vp8Descriptor = 4    // X, I, and a picture id of 15 bits
+	vp8Descriptor = 6    // X, I, and a picture id of 15 bits; with temporal layers their index and TL0PICIDX
 	maxPayload    = 1160 // room for headers, extensions, RTX and the tag within 1280 bytes less IPv6 and UDP
 )
 
@@ -24,6 +24,8 @@ const (
 // place. The pieces of a frame are of equal size but for the last, which lets whoever sends them coalesce the run.
 type VP8Packetizer struct {
 	pictureID uint16
+	base      uint8 // TL0PICIDX
+	layer     TemporalLayer
 	buffer    []byte
 }
 
@@ -35,9 +37,12 @@ func (p *VP8Packetizer) Packetize(frame []byte, emit func(payload []byte, last b
 	}
 	size := (len(frame) + pieces - 1) / pieces
 	p.pictureID = (p.pictureID + 1) & 0x7fff
+	if p.layer.Told && p.layer.ID == 0 {
+		p.base++
+	}
 	for start := byte(0x10); len(frame) > 0; start = 0 {
 		n := min(size, len(frame))
-		p.buffer = append(p.buffer[:0], 0x80|start, 0x80, 0x80|byte(p.pictureID>>8), byte(p.pictureID))
+		p.describe(start)
 		p.buffer = append(p.buffer, frame[:n]...)
 		frame = frame[n:]
 		if err := emit(p.buffer, len(frame) == 0); err != nil {
@@ -45,6 +50,25 @@ func (p *VP8Packetizer) Packetize(frame []byte, emit func(payload []byte, last b
 		}
 	}
 	return nil
+}
+
+// describe begins a payload with its descriptor.
+func (p *VP8Packetizer) describe(start byte) {
+	first, extension := 0x80|start, byte(0x80)
+	if p.layer.Last {
+		first |= 0x20
+	}
+	if p.layer.Told {
+		extension |= 0x60
+	}
+	p.buffer = append(p.buffer[:0], first, extension, 0x80|byte(p.pictureID>>8), byte(p.pictureID))
+	if p.layer.Told {
+		layer := p.layer.ID << 6
+		if p.layer.Sync {
+			layer |= 0x20
+		}
+		p.buffer = append(p.buffer, p.base, layer)
+	}
 }
 
 // vp8Payload takes the descriptor off a payload. start says that the frame begins here.

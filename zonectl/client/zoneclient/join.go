@@ -62,7 +62,7 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 	}
 	cfg.Meeting, cfg.HostKey = o.meeting, o.hostKey
 	cfg.Send = sends(sources.clips[0] != nil, sources.clips[1] != nil, sources.clips[2] != nil)
-	cfg.KeyframeWanted = sources.keyframe
+	cfg.KeyframeWanted, cfg.Encodings = sources.keyframe, sources.encodings()
 	cfg.Encode = codecsOf(sources.clips[:]...)
 	if !o.asJSON {
 		cfg.Progress = func(p client.Progress) { printProgress(out, p) }

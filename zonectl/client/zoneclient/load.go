@@ -200,6 +200,9 @@ func (l *load) join(ctx context.Context, number string, place, index int) {
 	if video {
 		sources.clips[1] = l.clips[1]
 	}
+	if video {
+		cfg.Encodings = sources.encodings()
+	}
 	cfg.Meeting, cfg.Send, cfg.KeyframeWanted = number, sends(audio, video, false), sources.keyframe
 	cfg.Name = fmt.Sprintf("%s %d", l.config.Name, index+1)
 	start := time.Now()

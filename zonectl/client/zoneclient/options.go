@@ -55,7 +55,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.passcode, "passcode", "", "passcode of the meeting")
 	flags.StringVar(&o.name, "name", "zoneclient", "name that the others see")
 	flags.StringVar(&o.audio, "audio", "tone", "what to send: tone, an Opus `FILE.ogg`, or none")
-	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, `FILE.ivf`, or none; several with commas between them, one for each codec, of which one must be VP8")
+	flags.StringVar(&o.video, "video", "pattern", "what to send: pattern, sizes (one in three sizes, as browsers do), `FILE.ivf`, or none; several with commas between them, one for each codec, of which one must be VP8")
 	flags.IntVar(&o.receiveVideo, "receive-video", 1, "number of video slots to receive, 0 to 49")
 	flags.StringSliceVar(&o.decode, "decode", []string{"vp8", "vp9", "av1", "h264"}, "codecs of pictures that may be received")
 	flags.DurationVar(&o.length, "for", 10*time.Second, "how long to stay once media flow; 0 is until interrupted")

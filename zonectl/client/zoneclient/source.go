@@ -20,6 +20,9 @@ func openClips(flag, value string, medium wire.Medium) (clips []*media.Clip, err
 	if value == none || value == "" {
 		return nil, nil
 	}
+	if value == "sizes" && medium == wire.Video {
+		return media.Sizes()
+	}
 	for _, name := range strings.Split(value, ",") {
 		clip, err := openClip(name, medium)
 		if err == nil && slices.ContainsFunc(clips, func(c *media.Clip) bool { return c.Codec == clip.Codec }) {
@@ -69,11 +72,22 @@ type sources struct {
 	players [len(wire.Media)]atomic.Pointer[[]*media.Player]
 }
 
-// keyframe is told that somebody needs a keyframe.
-func (s *sources) keyframe(medium wire.Medium) {
+// encodings is how many sizes of the camera's picture there are: more than one are in the same codec.
+func (s *sources) encodings() int {
+	if clips := s.clips[1]; len(clips) > 1 && clips[0].Codec == clips[1].Codec {
+		return len(clips)
+	}
+	return 1
+}
+
+// keyframe is told that somebody needs a keyframe of an encoding.
+func (s *sources) keyframe(medium wire.Medium, encoding int) {
 	for i, of := range wire.Media {
 		if players := s.players[i].Load(); of == medium && players != nil {
-			for _, player := range *players {
+			for j, player := range *players {
+				if medium == wire.Video && s.encodings() > 1 && j != encoding {
+					continue
+				}
 				player.RequestKeyframe()
 			}
 		}
@@ -88,8 +102,12 @@ func (s *sources) start(session *client.Session, pacer *media.Pacer, at time.Tim
 			continue
 		}
 		var players []*media.Player
-		for _, clip := range s.clips[i] {
-			player, err := media.NewPlayer(clip, func(frame media.Frame, at time.Duration) error { return sender.SendAs(clip.Codec, frame.Data, at) })
+		for j, clip := range s.clips[i] {
+			to := sender
+			if medium == wire.Video && s.encodings() > 1 {
+				to = sender.Encoding(j)
+			}
+			player, err := media.NewPlayer(clip, func(frame media.Frame, at time.Duration) error { return to.SendFrame(clip.Codec, frame, at) })
 			if err != nil {
 				return fmt.Errorf("play %s: %w", medium, err)
 			}
