@@ -66,7 +66,7 @@ BENCH := bin/bench.txt
 bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 2 minutes)
 	@mkdir -p bin; : >$(BENCH)
 	# One package after the other: side by side they would measure each other.
-	for package in ./dataplane ./mmr ./appliance; do
+	for package in ./dataplane ./mmr ./appliance ./dscp/enforce; do
 		echo "measuring $$package"
 		go test -run '^$$' -bench . -skip '^BenchmarkDataplane$$' -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
 	done

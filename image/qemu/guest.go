@@ -202,6 +202,9 @@ func (k kernel) order(names []string) (files []string, err error) {
 	return files, nil
 }
 
+// asked is what modules ask for while they start, which is written nowhere.
+var asked = map[string][]string{"libcrc32c": {"crc32c_generic"}}
+
 func moduleName(file string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(filepath.Base(file), ".ko"), "-", "_")
 }
@@ -230,6 +233,7 @@ func dependencies(file string) (needs, wishes []string, err error) {
 			wishes = append(wishes, strings.Fields(list)...)
 		}
 	}
+	wishes = append(wishes, asked[moduleName(file)]...)
 	for _, list := range [][]string{needs, wishes} {
 		for i := range list {
 			list[i] = strings.ReplaceAll(list[i], "-", "_")

@@ -75,6 +75,9 @@ func (p PathMark) Up() Verdict { return VerdictOn(p.Reach.Sent, p.Reach.Arrived)
 // Down is the verdict on the way from the box.
 func (p PathMark) Down() Verdict { return VerdictOn(p.Reach.Answered, p.Reach.Returned) }
 
+// pathTimeout bounds a path test: where a firewall is silent, it takes a while.
+const pathTimeout = time.Minute
+
 // Path tests the way to the controller of the URL. Of the configuration it uses what says how to reach the zone, and the profile.
 func Path(ctx context.Context, cfg Config) ([]PathMark, error) {
 	cfg = cfg.withDefaults()
@@ -82,7 +85,7 @@ func Path(ctx context.Context, cfg Config) ([]PathMark, error) {
 	if err != nil {
 		return nil, &Error{Text: err.Error() + ".", Err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, pathTimeout)
 	defer cancel()
 	marks := cfg.marks()
 	by := directWay(marks)
@@ -108,18 +111,21 @@ func Path(ctx context.Context, cfg Config) ([]PathMark, error) {
 	}
 	first.Check.Candidates = onTheWayTo(box, first.Check.Candidates)
 	var out []PathMark
-	for class := range dscp.Class(dscp.NumClasses) {
-		r := checkUDP(ctx, first.Check, class, marks[class])
-		out = append(out, PathMark{Rung: RungUDP, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenEach), ClientSaw: seenIf(r.Returned, SeenEach)})
-		if r.State == ReachSilent && class == 0 {
-			break // a firewall: the other classes would be silent for as long
-		}
-	}
-	for class := range dscp.Class(dscp.NumClasses) {
-		r := checkTCP(ctx, first.Check, class, marks[class])
-		out = append(out, PathMark{Rung: RungTCP, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenHandshake), ClientSaw: seenIf(r.Returned, SeenCapture)})
-		if r.State == ReachSilent && class == 0 {
-			break
+	for _, rung := range []struct {
+		name  Rung
+		check func(context.Context, *wire.ProbeCheck, dscp.Class, dscp.CodePoint) Reach
+		// how the box and this client learn of marks there
+		box, here Seen
+	}{{RungUDP, checkUDP, SeenEach, SeenEach}, {RungTCP, checkTCP, SeenHandshake, SeenCapture}} {
+		for class := range dscp.Class(dscp.NumClasses) {
+			r := rung.check(ctx, first.Check, class, marks[class])
+			if r.State == ReachSilent {
+				r = rung.check(ctx, first.Check, class, marks[class]) // a busy machine may have been asleep
+			}
+			out = append(out, PathMark{Rung: rung.name, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, rung.box), ClientSaw: seenIf(r.Returned, rung.here)})
+			if r.State == ReachSilent && class == 0 {
+				break // a firewall: the other classes would be silent for as long
+			}
 		}
 	}
 	for class := range dscp.Class(dscp.NumClasses) {
