@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"meetzone/dataplane"
+	"meetzone/mmr/internal/bwe"
 	"meetzone/mmr/internal/codec"
 	"meetzone/mmr/internal/munge"
 	"meetzone/mmr/internal/packet"
@@ -354,7 +355,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	out, ok := d.munge.Resend(seq, &a.in)
-	if !ok || d.tooLate(now, out.Timestamp) || !d.e.repeats.take(now) {
+	if !ok || d.tooLate(now, out.Timestamp) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) || !d.e.repeats.take(now) {
 		return
 	}
 	last.seq, last.at = seq, now

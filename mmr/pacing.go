@@ -22,7 +22,9 @@ const (
 	paceAmple  = 2.5
 	// drainWithin is how fast all that waits has to leave, if need be faster than paceFactor has it, up to paceMost.
 	drainWithin = 500 * time.Millisecond
-	paceMost    = 1.4
+	paceMost    = 1.3
+	// repairAhead is how many bytes of what is sent again may go before what waits; so repair has its share and no more.
+	repairAhead = 4000
 	// waitAtMost is when a picture is too old to be sent, and its slot begins anew with a keyframe, but not before resumeAfter.
 	waitAtMost  = dataplane.Instant(time.Second)
 	resumeAfter = dataplane.Instant(time.Second)
@@ -177,6 +179,9 @@ func (b *budget) paceRate() float64 {
 	target := b.estimator.Target()
 	if b.estimator.Ample() {
 		return paceAmple * target
+	}
+	if b.estimator.Overused() {
+		return target // the queue on the path has to empty
 	}
 	drain := float64(b.queues[0].bytes+b.queues[1].bytes) * 8 / drainWithin.Seconds()
 	return min(max(paceFactor*target, drain), paceMost*target)

@@ -310,6 +310,9 @@ func (e *Estimator) Target() float64 {
 	return max(e.control.least, min(e.control.rate, e.loss.limit, e.limit))
 }
 
+// Overused tells whether the path has been overused just now.
+func (e *Estimator) Overused() bool { return e.calm == 0 }
+
 // Ample tells whether much less is sent than could be, and delays do not grow.
 func (e *Estimator) Ample() bool {
 	return e.out.rate() < limitedBelow*e.Target() && e.trend.state != overuse

@@ -102,6 +102,36 @@ func TestCompetition(t *testing.T) {
 	}
 }
 
+// TestFull: a sender that does not follow, because it cannot, has its estimate below what the path carries within a second, although the
+// queue is full and delays do not grow any more.
+func TestFull(t *testing.T) {
+	s := newSim(t, 700e3, linkStep{rate: 100e6, delay: time.Millisecond},
+		linkStep{from: 10 * time.Second, rate: 500e3, delay: 10 * time.Millisecond, queue: 300 * time.Millisecond})
+	s.fixed = true
+	s.run(16 * time.Second)
+	if target, _, _ := s.mean(11*time.Second, 16*time.Second); target > 500e3 {
+		t.Errorf("the estimate stays at %.0f kbit/s", target/1e3)
+	}
+}
+
+// TestRival: beside a TCP stream that keeps the queue full neither is starved for good.
+func TestRival(t *testing.T) {
+	const link = 3e6
+	s := newSim(t, 2.2e6, linkStep{rate: link, delay: 10 * time.Millisecond, queue: 300 * time.Millisecond})
+	s.run(5 * time.Second)
+	s.rival = &rival{window: 10}
+	s.run(20 * time.Second)
+	early := s.rival.bytes
+	s.run(45 * time.Second)
+	_, first, _ := s.mean(5*time.Second, 20*time.Second)
+	_, later, _ := s.mean(20*time.Second, 45*time.Second)
+	theirs := float64(s.rival.bytes-early) * 8 / 25
+	t.Logf("used %.0f kbit/s in the first 15 s, then %.0f beside %.0f of TCP", first/1e3, later/1e3, theirs/1e3)
+	if first < 0.2*link || later < 0.25*link || theirs < 0.1*link {
+		t.Error("somebody is starved")
+	}
+}
+
 // TestReports: without transport-wide feedback, reports without loss leave the rate, and loss lowers it; a REMB is obeyed.
 func TestReports(t *testing.T) {
 	e := New(Config{})

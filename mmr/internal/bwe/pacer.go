@@ -48,12 +48,15 @@ func (p *Pacer) SpendOther(size int) {
 }
 
 // Ready tells whether something may be sent.
-func (p *Pacer) Ready(now Time) bool {
+func (p *Pacer) Ready(now Time) bool { return p.ReadyBefore(now, 0) }
+
+// ReadyBefore is Ready for what goes before others: it may be sent while they have to wait, up to so many bytes.
+func (p *Pacer) ReadyBefore(now Time, bytes int) bool {
 	if p.rate == 0 {
 		return true
 	}
 	p.pass(now)
-	return p.debt < p.burst
+	return p.debt < p.burst+float64(bytes)
 }
 
 // Next returns when something may be sent again.

@@ -37,6 +37,7 @@ type sim struct {
 	rng   *rand.Rand
 	e     *Estimator
 	steps []linkStep
+	fixed bool // the sender does not follow
 	split bool // the receiver has a stack for each path
 	want  float64
 
@@ -54,6 +55,7 @@ type sim struct {
 	rows     []simRow
 	sentBits float64
 	gone     int
+	rival    *rival
 }
 
 // simRow is what a tenth of a second was like.
@@ -110,6 +112,39 @@ func (s *sim) send(path uint8, size int) {
 	s.forward = append(s.forward, flying{at: at, path: path, seq: seq})
 }
 
+// rival is a TCP stream in the manner of Reno.
+type rival struct {
+	window    float64 // packets
+	flying    int
+	acks      []time.Duration
+	recovered time.Duration
+	bytes     int
+}
+
+// run sends what the window permits.
+func (r *rival) run(s *sim) {
+	l := s.link()
+	for len(r.acks) > 0 && r.acks[0] <= s.now {
+		r.acks = r.acks[1:]
+		r.flying--
+		r.window += 1 / r.window
+	}
+	const size = 1500
+	for float64(r.flying) < r.window {
+		if wait := max(0, s.busy-s.now); wait > l.queue {
+			if s.now > r.recovered {
+				r.window = max(2, r.window/2)
+				r.recovered = s.now + wait + 2*l.delay
+			}
+			return
+		}
+		s.busy = max(s.busy, s.now) + time.Duration(size*8/l.rate*1e9)
+		r.acks = append(r.acks, s.busy+2*l.delay)
+		r.flying++
+		r.bytes += size
+	}
+}
+
 func (s *sim) loses(l linkStep) bool {
 	if l.burst == 0 {
 		return s.rng.Float64() < l.loss
@@ -162,12 +197,18 @@ func (s *sim) run(until time.Duration) {
 	bits := 0.0
 	for ; s.now < until; s.now += time.Millisecond {
 		s.deliver()
+		if s.rival != nil {
+			s.rival.run(s)
+		}
 		now := Time(s.now) + 1
 		if s.now >= voiceAt {
 			voiceAt += 20 * time.Millisecond
 			s.send(0, 140)
 		}
 		target := s.e.Target()
+		if s.fixed {
+			target = 100e6
+		}
 		if s.now >= frameAt {
 			frameAt += 33 * time.Millisecond
 			rate := min(target*0.97-56_000, s.want)
@@ -192,7 +233,7 @@ func (s *sim) run(until time.Duration) {
 		if s.now >= rowAt {
 			rowAt += 100 * time.Millisecond
 			l := s.link()
-			s.rows = append(s.rows, simRow{at: s.now, target: target, used: (s.sentBits - bits) * 10, rate: l.rate - l.cross, queue: max(0, s.busy-s.now)})
+			s.rows = append(s.rows, simRow{at: s.now, target: s.e.Target(), used: (s.sentBits - bits) * 10, rate: l.rate - l.cross, queue: max(0, s.busy-s.now)})
 			bits = s.sentBits
 		}
 	}
