@@ -83,7 +83,8 @@ func portOf(r dataplane.Rung) uint16 {
 	return 8801
 }
 
-// TestNetnsChromiumWays: whatever the firewall does, the browser meets on the best rung that is left, and every medium has its mark.
+// TestNetnsChromiumWays: whatever the firewall does, the browser meets on the best rung that is left, and every medium has its mark. MEETZONE_LONG
+// has all rows of the table.
 func TestNetnsChromiumWays(t *testing.T) {
 	lab, firewall := appliancetest.NewBehind(t, 2)
 	daemon := lab.Start(t)
@@ -91,7 +92,11 @@ func TestNetnsChromiumWays(t *testing.T) {
 	bob := appliancetest.Chromium(t, lab.Clients[1].NS)
 	join(t, bob, fmt.Sprintf("https://%s/j/%s", lab.Clients[1].Box, meeting.Number), "Bob")
 	ada := appliancetest.Chromium(t, lab.Clients[0].NS)
-	for _, w := range ways {
+	rows := []way{ways[1], ways[4]}
+	if long() {
+		rows = ways
+	}
+	for _, w := range rows {
 		t.Run(w.name, func(t *testing.T) {
 			firewall.Set(t, w.rules, lab.Clients[0])
 			capture := streamPackets(t, lab.Clients[0], portOf(w.rung))
@@ -129,11 +134,20 @@ func TestNetnsClientWays(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			firewall.Set(t, w.rules, lab.Clients[0])
 			capture := streamPackets(t, lab.Clients[0], portOf(w.rung))
-			report, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "3s")
+			report, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "2s")
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("first media after %.0f ms", report.First)
+			first := []float64{report.First}
+			for long() && len(first) < 9 {
+				again, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "300ms")
+				if err != nil {
+					t.Fatal(err)
+				}
+				first = append(first, again.First)
+			}
+			slices.Sort(first)
+			t.Logf("first media after %.0f ms (p50 of %d joins)", first[len(first)/2], len(first))
 			if w.rung != dataplane.UDP {
 				checkStreamMarks(t, w.name+", box to client", capture.Packets(), portOf(w.rung), want)
 				checkSentMarks(t, w.name+", client to box", capture.Packets(), portOf(w.rung), want)
@@ -172,6 +186,9 @@ func checkSentMarks(t *testing.T, what string, packets []nstest.Packet, port uin
 
 // TestNetnsFirefoxWays: Firefox takes the same ladder. It wants a host name in the relay's URL.
 func TestNetnsFirefoxWays(t *testing.T) {
+	if !long() {
+		t.Skip("MEETZONE_LONG is not set")
+	}
 	lab, firewall := appliancetest.NewBehind(t, 2)
 	daemon := lab.Start(t)
 	daemon.Admin(t, "config", "set", "zone.hosts", "meet.lab", "--commit")
