@@ -36,7 +36,7 @@ import (
 //
 //	store → identity → running revision → plane and router → controller → parts applied → listeners → admin socket → READY
 //
-// On SIGTERM the zone is drained first: nobody new comes in, who is in is told at the deadline and comes back by session resume.
+// On SIGTERM the zone is drained first: nobody new comes in, and who is still in at the deadline comes back by themselves after the restart.
 
 // runFlags are the flags of `appliance run`. Those that name a key of the document override it without being stored.
 type runFlags struct {
@@ -376,8 +376,9 @@ func (d *daemon) drain(s os.Signal, again <-chan os.Signal) {
 		case <-ctx.Done():
 		}
 	}()
-	if err := d.zone.Drain(ctx, "The box is being restarted."); err != nil {
-		d.log.Info("drain ended with people in meetings", "err", err)
+	d.zone.SetDrain(true, "The box is being restarted.")
+	if err := d.zone.WaitEmpty(ctx); err != nil {
+		d.log.Info("stopping with people in meetings; they come back by themselves when the box does", "people", d.zone.Stats().Sessions)
 	}
 }
 

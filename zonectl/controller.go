@@ -256,12 +256,20 @@ func (c *Controller) Drain(ctx context.Context, reason string) error {
 	if why == nil {
 		why = drained(reason)
 	}
+	if err := c.WaitEmpty(ctx); err != nil {
+		c.endAll(why)
+		return err
+	}
+	return nil
+}
+
+// WaitEmpty waits until nobody is in a meeting.
+func (c *Controller) WaitEmpty(ctx context.Context) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for c.sessionCount() > 0 {
 		select {
 		case <-ctx.Done():
-			c.endAll(why)
 			return ctx.Err()
 		case <-ticker.C:
 		}
