@@ -67,6 +67,11 @@ func (p marksPart) Apply(_ context.Context, doc config.Document) (config.Actual,
 	if err := p.d.https.setMark(points[dscp.Signalling]); err != nil {
 		return nil, err
 	}
+	if l := p.d.metrics.Load(); l != nil {
+		if err := l.setMark(points[dscp.Management]); err != nil {
+			return nil, err
+		}
+	}
 	p.d.plane.SetSuperPacket(superPacket(doc))
 	if p.d.flags.ownHost {
 		if err := p.enforce(doc, wanted); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,15 +24,22 @@ import (
 	"meetzone/zonectl/quality"
 )
 
-// listenMetrics opens the listener of metrics and health; nil when there is to be none.
-func listenMetrics(ctx context.Context, address string) (net.Listener, error) {
+// listenMetrics opens the listener of metrics and health, whose answers are management traffic; nil when there is to be none.
+func (d *daemon) listenMetrics(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {
 		return nil, nil
 	}
-	var cfg net.ListenConfig
-	l, err := cfg.Listen(ctx, "tcp", address)
+	l, err := listenMarked(ctx, address, dscp.Management)
 	if err != nil {
-		return nil, fmt.Errorf("listening for metrics: %w", err)
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	d.metrics.Store(l)
+	profile, err := d.revisions.Running().Document.DSCP.Policy()
+	if err == nil {
+		err = l.setMark(profile.Points()[dscp.Management])
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }

@@ -97,6 +97,7 @@ type daemon struct {
 	zone       *zonectl.Controller
 	tls        *certificates
 	enforcer   *enforce.Enforcer
+	metrics    atomic.Pointer[markedListener] // nil: none, or not yet
 	https      *markedListener
 	relay      *turn.Server
 	trusted    atomic.Pointer[[]netip.Prefix] // of box.trusted_proxies
@@ -271,7 +272,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	if err != nil {
 		return errors.Join(fmt.Errorf("admin socket: %w", err), d.zone.Close(), d.router.Close())
 	}
-	metricsListener, err := listenMetrics(ctx, listen.Metrics)
+	metricsListener, err := d.listenMetrics(ctx, listen.Metrics)
 	if err != nil {
 		return errors.Join(err, adminListener.Close(), d.zone.Close(), d.router.Close())
 	}
