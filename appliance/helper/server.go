@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"syscall"
@@ -102,6 +101,11 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 
 // obey reads the request and does it.
 func (s *Server) obey(ctx context.Context, conn *net.UnixConn) error {
+	// The request is read before anything is refused: a socket that is closed with unread data loses the answer.
+	line, err := bufio.NewReaderSize(conn, maxLine).ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("%w: a request is one line of at most %d bytes", ErrRequest, maxLine)
+	}
 	uid, err := peer(conn)
 	if err != nil {
 		return err
@@ -109,10 +113,6 @@ func (s *Server) obey(ctx context.Context, conn *net.UnixConn) error {
 	if uid != 0 && uid != s.cfg.UID {
 		s.cfg.Logger.Warn("request of a stranger refused", "uid", uid)
 		return fmt.Errorf("%w: only the daemon may ask", ErrRequest)
-	}
-	line, err := bufio.NewReader(io.LimitReader(conn, maxLine)).ReadSlice('\n')
-	if err != nil {
-		return fmt.Errorf("%w: a request is one line of at most %d bytes", ErrRequest, maxLine)
 	}
 	r, err := decode(line)
 	if err != nil {
