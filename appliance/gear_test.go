@@ -48,10 +48,12 @@ type gear interface {
 
 // sight is what a watcher sees.
 type sight struct {
-	State  string
-	Frames int
-	Width  int
-	Loud   int
+	State    string
+	Frames   int
+	Width    int
+	Loud     int
+	Trickled int  // candidates that the box took, of a page
+	Relayed  bool // through the HTTPS port, of a page
 }
 
 // ---- pion
@@ -517,6 +519,11 @@ func TestBrowserSeesGear(t *testing.T) {
 			g.call("publish(%q, %q)", url+name, tokenFor(t, client(t, ns), base, meeting.Number, "publisher"))
 			return g
 		}},
+		{"Encoder", func(name string) gear { // has H.264 only, as the usual studio software
+			g := openGearPage(t, ns)
+			g.call("publish(%q, %q, 'video/H264')", url+name, tokenFor(t, client(t, ns), base, meeting.Number, "publisher"))
+			return g
+		}},
 	} {
 		before := figuresOf(t, ada)
 		g := c.start(c.name)
@@ -525,12 +532,12 @@ func TestBrowserSeesGear(t *testing.T) {
 		appliancetest.Until(t, ada, c.name+" is seen", fmt.Sprintf("(await figures()).frames > %d", before.Frames+20), report, 30*time.Second)
 		appliancetest.Until(t, ada, c.name+" is heard", fmt.Sprintf("(await figures()).energy > %g", before.Energy+0.001), report, 30*time.Second)
 		picture(t, ada, "gear-"+c.name)
-		if page, ok := g.(*pageGear); ok { // an ICE restart in the middle: pictures go on
+		if page, ok := g.(*pageGear); ok && c.name == "Page" { // an ICE restart in the middle: pictures go on
 			page.call("restart()")
 			after := figuresOf(t, ada)
 			appliancetest.Until(t, ada, "pictures after an ICE restart", fmt.Sprintf("(await figures()).frames > %d", after.Frames+20), report, 30*time.Second)
-			if state := page.sees().State; state != "connected" {
-				t.Errorf("the page is %s after the restart", state)
+			if s := page.sees(); s.State != "connected" || s.Trickled == 0 {
+				t.Errorf("the page after the restart: %+v", s)
 			}
 		}
 		g.leave()
@@ -616,5 +623,22 @@ func checkBundledMarks(t *testing.T, packets []nstest.Packet) {
 	}
 	if bundled < 2 {
 		t.Errorf("%d of %d flows carry voice and pictures under our payload types; want those of pion and the page", bundled, len(found))
+	}
+}
+
+// TestBrowserGearBehindFirewall: where nothing but 443 is open, a page publishes and watches through the relay that the Link header names.
+func TestBrowserGearBehindFirewall(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	base := "https://" + lab.Clients[1].Box.String()
+	firewall.Set(t, appliancetest.Only443, lab.Clients[0])
+	ns := lab.Clients[0].NS
+	page := openGearPage(t, ns)
+	page.call("publish(%q, %q)", base+"/whip/"+meeting.Number, tokenFor(t, client(t, ns), base, meeting.Number, "publisher"))
+	outside := newPionGear(t, lab.Clients[1].NS).watch(base + "/whep/" + meeting.Number)
+	until(t, outside, "the page is seen", func(s sight) bool { return s.Frames > 10 && s.Loud > 10 })
+	if s := page.sees(); !s.Relayed {
+		t.Errorf("the page publishes past the relay: %+v", s)
 	}
 }

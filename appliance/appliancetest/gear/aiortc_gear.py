@@ -9,6 +9,7 @@ import time
 import av
 import numpy
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 
 from session import arguments, say, when_told_to_leave
 
@@ -55,9 +56,17 @@ class Picture(MediaStreamTrack):
 seen = {"frames": 0, "width": 0, "height": 0, "loud": 0}
 
 
+ended = False  # connectionState of aiortc is that of ICE, which does not tell that DTLS was closed
+
+
 async def look(track):
+    global ended
     while True:
-        frame = await track.recv()
+        try:
+            frame = await track.recv()
+        except MediaStreamError:
+            ended = True
+            return
         if track.kind == "video":
             seen.update(frames=seen["frames"] + 1, width=frame.width, height=frame.height)
         elif numpy.abs(frame.to_ndarray()).max() > 1000:
@@ -80,7 +89,7 @@ async def main():
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     when_told_to_leave(lambda: loop.call_soon_threadsafe(over.set))
     while not over.is_set():
-        say(state=pc.connectionState, **seen)
+        say(state="closed" if ended else pc.connectionState, **seen)
         try:
             await asyncio.wait_for(over.wait(), 0.2)
         except asyncio.TimeoutError:
