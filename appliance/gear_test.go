@@ -642,3 +642,49 @@ func TestBrowserGearBehindFirewall(t *testing.T) {
 		t.Errorf("the page publishes past the relay: %+v", s)
 	}
 }
+
+// TestNetnsGearGone: gear whose path has died is taken out of the meeting: after the 20 s of silence in which its transport may recover, and the time
+// in which sessions may resume.
+func TestNetnsGearGone(t *testing.T) {
+	if !long() {
+		t.Skip("takes half a minute; set MEETZONE_LONG")
+	}
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	daemon.Admin(t, "config", "set", "zone.limits.resume_within", "5s", "--commit")
+	meeting := daemon.CreateMeeting(t)
+	pattern, err := clips.Pattern()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "https://" + lab.Clients[0].Box.String()
+	dead := newPionGear(t, lab.Clients[0].NS).publish(base+"/whip/"+meeting.Number, pattern)
+	alive := newPionGear(t, lab.Clients[1].NS).publish(base+"/whip/"+meeting.Number, pattern)
+	for _, g := range []gear{dead, alive} {
+		until(t, g, "connected", func(s sight) bool { return s.State == "connected" })
+	}
+	count := func() (n int) {
+		var shown struct{ Count int }
+		if err := json.Unmarshal(daemon.Admin(t, "meeting", "show", meeting.Number, "--json"), &shown); err != nil {
+			t.Fatal(err)
+		}
+		return shown.Count
+	}
+	if n := count(); n != 2 {
+		t.Fatalf("%d participants", n)
+	}
+	firewall.Set(t, appliancetest.Nothing, lab.Clients[0])
+	began := time.Now()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for count() == 2 {
+		if time.Since(began) > time.Minute {
+			t.Fatal("gear that is gone stays in the meeting")
+		}
+		<-ticker.C
+	}
+	t.Logf("taken out after %.1f s", time.Since(began).Seconds())
+	if n, s := count(), alive.sees(); n != 1 || s.State != "connected" {
+		t.Errorf("%d participants, the other is %s", n, s.State)
+	}
+}

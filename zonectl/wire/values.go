@@ -14,7 +14,7 @@ const MaxMessage = 256 << 10
 // Role is what a session may do.
 type Role string
 
-// The roles. A viewer and a publisher are third-party gear or watchers that do not count as participants.
+// The roles. A viewer only receives, a publisher only sends; what comes by WHIP is a publisher, what watches by WHEP is no participant at all.
 const (
 	RoleHost        Role = "host"
 	RoleParticipant Role = "participant"
