@@ -179,8 +179,8 @@ func figuresOf(medium mmr.Medium, direction quality.Direction, before, after *le
 		if report != nil && report.Sent != nil {
 			f.Pixels = report.Sent.Pixels
 		}
-		// Pictures that nobody wants are not sent, and a voice always is.
-		f.Expected = medium == mmr.Audio && s.sends[medium] && ready
+		// Pictures that nobody wants are not sent; a voice that was there once always is.
+		f.Expected = medium == mmr.Audio && s.sends[medium] && ready && is.Up.Packets > 0
 		return f
 	}
 	f := quality.Between(countersOf(was.Down), countersOf(is.Down), took)
