@@ -69,6 +69,7 @@ func TestNetnsQuality(t *testing.T) {
 		q := qualityOf(t, daemon, meeting.Number, "Ben", "audio", "down")
 		return q != nil && q.Loss != nil && *q.Loss > 0.12 && *q.Loss < 0.28 && q.Score > 1.8 && q.Score < 3.3 && q.RTTMS > 75 && q.RTTMS < 300
 	})
+	until("the history has the bad time", func() bool { s := worstAndLast(t, daemon, meeting.Number, "Ben")[0]; return s > 0 && s < 3.3 })
 	for _, good := range [][3]string{{"Ada", "audio", "down"}, {"Ada", "audio", "up"}, {"Ben", "audio", "up"}, {"Ben", "video", "up"}} {
 		until(strings.Join(good[:], " "), func() bool {
 			q := qualityOf(t, daemon, meeting.Number, good[0], good[1], good[2])

@@ -16,7 +16,6 @@ import (
 
 const (
 	sampleEvery = 5 * time.Second
-	recordEvery = 2 // samples, of which one is kept
 	statsWithin = time.Second
 	// reportFresh is the age up to which a client's report speaks of the present.
 	reportFresh = 15 * time.Second
@@ -148,9 +147,7 @@ func (m *monitor) judge(ctx context.Context, run quality.Run, s subject) {
 			}
 			flow := quality.Flow{Medium: nameOf(medium), Direction: direction}
 			m.spread.Add(flow, figures, score)
-			if m.round%recordEvery == 0 {
-				m.history.Record(now, run, person, flow, figures, score)
-			}
+			m.history.Record(now, run, person, flow, figures, score)
 			told := flowQuality(figures, score)
 			if direction == quality.Up {
 				all.Media[medium].Up = told

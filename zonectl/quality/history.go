@@ -10,6 +10,7 @@ import (
 // Limits bounds a History. Zero means the default.
 type Limits struct {
 	Keep      time.Duration // how long samples are kept; default 24 h
+	Grain     time.Duration // what is recorded of a flow within so long becomes one sample; default 10 s
 	FineFor   time.Duration // how long each sample is kept, after which those of a minute become one; default 1 h
 	Weight    int           // samples in all, a participant counting as peopleWeight of them; default 2,000,000, about 50 MB
 	perMinute time.Duration // for tests
@@ -28,6 +29,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	or(&l.Keep, 24*time.Hour)
+	or(&l.Grain, 10*time.Second)
 	or(&l.FineFor, time.Hour)
 	or(&l.perMinute, time.Minute)
 	if l.Weight <= 0 {
@@ -102,8 +104,7 @@ func (h *History) Record(now time.Time, in Run, of Person, flow Flow, f Figures,
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := &h.personLocked(in, of).flows[flow.index()]
-	t.samples = append(t.samples, pack(now.Sub(h.epoch), f, score))
-	h.weight++
+	h.weight += t.add(pack(now.Sub(h.epoch), f, score), since10(h.limits.Grain))
 	if h.weight > h.limits.Weight || now.Sub(h.pruned) >= h.limits.perMinute || h.pruned.IsZero() {
 		h.pruneLocked(now)
 	}
@@ -182,6 +183,16 @@ func (h *History) forgetLocked(before uint32) {
 		}
 		return len(r.people) == 0
 	})
+}
+
+// add takes a sample, together with the one before where both are of the same grain, and returns how many more there are.
+func (t *track) add(s sample, grain uint32) int {
+	if n := len(t.samples); n > t.coarse && t.samples[n-1].at/grain == s.at/grain {
+		t.samples[n-1] = merge([]sample{t.samples[n-1], s})
+		return 0
+	}
+	t.samples = append(t.samples, s)
+	return 1
 }
 
 // thin makes one sample of those of each minute that is older than a moment, and returns how many fewer there are.

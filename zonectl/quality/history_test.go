@@ -54,6 +54,19 @@ func TestHistoryKeepsWhatItWasTold(t *testing.T) {
 	}
 }
 
+// TestHistoryMissesNothing records two samples within ten seconds, of which the bad one must be told.
+func TestHistoryMissesNothing(t *testing.T) {
+	h := NewHistory(Limits{})
+	in, ada := Run{"1234", h.epoch}, Person{"p1", "Ada"}
+	for i, score := range []Score{4, 1.5, 4, 4} {
+		h.Record(h.epoch.Add(time.Duration(i)*5*time.Second+time.Second), in, ada, audioDown, Figures{Packets: 1, Loss: float64(i%2) / 10}, score)
+	}
+	samples := h.Meeting("1234", 100, 100)[0].People[0].Flows[0].Samples
+	if len(samples) != 2 || samples[0].Score != 1.5 || samples[0].Loss != 0.05 || samples[1].Score != 4 || h.weight != h.weigh() {
+		t.Errorf("got %+v, weight %d, holds %d", samples, h.weight, h.weigh())
+	}
+}
+
 // TestHistoryThinsAndForgets runs a day and a half: an hour in full, the rest by minutes with the worst score of each, nothing before a day.
 func TestHistoryThinsAndForgets(t *testing.T) {
 	h := NewHistory(Limits{})
