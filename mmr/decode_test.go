@@ -282,6 +282,10 @@ type screen struct {
 	begun   bool
 	missing map[uint16]dataplane.Instant // when it was last asked for
 	shown   bool                         // a picture since the last switch
+
+	structure codec.Structure // of the dependency descriptors that came
+	described int             // packets that had one
+	newest    uint16          // of the frame numbers
 }
 
 var mediaOf = map[codec.Kind]media.Codec{codec.VP8: media.VP8, codec.VP9: media.VP9, codec.AV1: media.AV1, codec.H264: media.H264}
@@ -295,6 +299,9 @@ func (s *screen) sendRTP(class dscp.Class, header, payload []byte) {
 	if err != nil {
 		s.t.Fatalf("packet sent: %v", err)
 	}
+	if value := packet.Extension(b, &h, extDependency); value != nil {
+		s.describe(value)
+	}
 	if s.r.IntN(50) == 0 {
 		return // 2 % are lost on the way down
 	}
@@ -306,6 +313,24 @@ func (s *screen) sendRTP(class dscp.Class, header, payload []byte) {
 	}
 	s.note(h.SequenceNumber)
 	s.reorder.Push(mediaOf[kind], h.SequenceNumber, h.Timestamp, h.Marker, h.Payload(b), time.Unix(0, int64(s.now)))
+}
+
+// describe checks a dependency descriptor: it can be understood, and its frame number goes on from those before, whoever the sender is.
+func (s *screen) describe(value []byte) {
+	d, err := codec.ParseDependency(value, &s.structure)
+	if err != nil {
+		s.t.Errorf("dependency descriptor %x: %v", value, err)
+		return
+	}
+	if ahead := int16(d.Number - s.newest); s.described > 0 && (ahead < -60 || ahead > 60) {
+		s.t.Errorf("frame number %d after %d", d.Number, s.newest)
+	} else if s.described == 0 || ahead > 0 {
+		s.newest = d.Number
+	}
+	s.described++
+	if _, temporal := s.e.slots[Video][0].munge.Selected(); temporal == 0 && d.Learned() && len(value) == 5 && d.Active != codec.LayerBit(0, 0) {
+		s.t.Errorf("layers %b are active where one is sent", d.Active)
+	}
 }
 
 // note finds what is missing.
@@ -446,6 +471,9 @@ func TestEveryCodecDecodes(t *testing.T) {
 			t.Errorf("%s: %d pictures came, %d decoded, %d of them are not the sender's", c, screen.count[c], len(sums), foreign)
 		}
 		total += len(sums)
+	}
+	if screen.described < 1000 {
+		t.Errorf("%d packets had a dependency descriptor", screen.described)
 	}
 	t.Logf("%d pictures, %d gaps, most of them in the last picture before a switch", total, screen.gaps)
 }
