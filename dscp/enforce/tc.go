@@ -116,10 +116,9 @@ func (f found) describe() string {
 func (f found) describeETS() string {
 	d := qdisc{kind: "ets", strict: int(number(attribute(f.options, etsStrict)))}
 	bands, _ := nl.ParseRouteAttr(attribute(f.options, etsQuanta))
-	for i, b := range bands {
-		if i >= d.strict {
-			d.quanta = append(d.quanta, number(b.Value))
-		}
+	weighted := int(number(attribute(f.options, etsBands))) - d.strict
+	for _, b := range bands[min(len(bands), max(0, len(bands)-weighted)):] { // strict bands have none
+		d.quanta = append(d.quanta, number(b.Value))
 	}
 	priorities, _ := nl.ParseRouteAttr(attribute(f.options, etsPriorities))
 	for i, p := range priorities {
@@ -174,6 +173,9 @@ func (d qdisc) options() *nl.RtAttr {
 		return nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(d.limit))
 	}
 	o := nl.NewRtAttr(nl.TCA_OPTIONS, nil)
+	if d.kind == "ets" {
+		o.Type |= unix.NLA_F_NESTED // the newer disciplines insist
+	}
 	switch d.kind {
 	case "htb":
 		glob := nl.TcHtbGlob{Version: 3, Rate2Quantum: 10, Defcls: uint32(d.defaultSlot)}
