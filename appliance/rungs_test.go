@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,12 +104,29 @@ func TestNetnsChromiumWays(t *testing.T) {
 			join(t, ada, fmt.Sprintf("https://%s/j/%s", lab.Clients[0].Box, meeting.Number), "Ada")
 			seesAndHears(t, ada, "Ada")
 			onRung(t, ada, w.rung.String(), 10*time.Second)
+			panelTells(t, ada, w)
 			if w.rung != dataplane.UDP {
 				checkStreamMarks(t, w.name, capture.Packets(), portOf(w.rung), shipped(t, dscp.ProfileRFC4594))
 			}
 		})
 	}
 	seesAndHears(t, bob, "Bob")
+}
+
+// panelTells opens the connection panel, which names the rung of each medium and what came of those above it.
+func panelTells(t *testing.T, b appliancetest.Browser, w way) {
+	t.Helper()
+	open := `(() => { if (!document.querySelector('section.medium')) [...document.querySelectorAll('button')].find((b) => b.getAttribute('aria-label') === 'Connection' || b.textContent.trim() === 'Connection')?.click(); })()`
+	if err := b.Eval(open, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%s: answers after", strings.ToUpper(w.rung.String()))
+	if w.rung != dataplane.UDP {
+		want = "UDP: silent"
+	}
+	appliancetest.Until(t, b, "the panel tells "+want, fmt.Sprintf("[...document.querySelectorAll('section.medium')].filter((s) => s.innerText.includes(%q)).length === 3", want),
+		"[...document.querySelectorAll('section.medium')].map((s) => s.innerText)", 15*time.Second)
+	picture(t, b, "ways-"+strings.ReplaceAll(w.name, " ", "-"))
 }
 
 // TestNetnsClientWays: the same for the native client, which also says what came of each rung.
