@@ -54,7 +54,7 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 	}
 	defer c.giveChannel()
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
-		OriginPatterns: originsOf(c.config().URLs), CompressionMode: websocket.CompressionDisabled})
+		OriginPatterns: originsOf(c.config().pages()), CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		return // Accept has answered
 	}

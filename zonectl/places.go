@@ -101,6 +101,15 @@ func (c *Controller) named(r *http.Request) []wire.Zone {
 	return list
 }
 
+// pages are the addresses whose pages may come into meetings here: this box's, and those of the zones that it trusts.
+func (c *Config) pages() []string {
+	list := slices.Clone(c.URLs)
+	for _, z := range c.Zones {
+		list = append(list, z.Controllers...)
+	}
+	return list
+}
+
 // clientOf is where a request came from: its last hop, unless that is a proxy whose word is taken. Of X-Forwarded-For, to which each proxy appends
 // whom it saw, the last address counts that is no such proxy. The port is 0 where only a proxy knows it.
 func (c *Controller) clientOf(r *http.Request) netip.AddrPort {

@@ -65,6 +65,7 @@ func (c *Controller) Handler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathZones, c.serveZones)
 	mux.HandleFunc("GET "+wire.PathProbe, c.serveProbe)
 	mux.HandleFunc("POST "+wire.PathRoute, c.serveRoute)
+	mux.HandleFunc("OPTIONS "+wire.PathRoute, c.serveRoute)
 	mux.HandleFunc("GET "+wire.PathControl, c.serveControl)
 	c.handleGear(mux)
 	c.handleAPI(mux)

@@ -142,7 +142,18 @@ func newState(t testing.TB) string {
 	return state
 }
 
+// StartOn runs a further box, on a host of its own.
+func (l *Lab) StartOn(t testing.TB, h Host, flags ...string) *Daemon {
+	t.Helper()
+	return l.launchIn(t, h.NS, newState(t), "-all,+"+strings.Join(Capabilities, ",+"), append([]string{"--https", ":443", "--own-host"}, flags...))
+}
+
 func (l *Lab) launch(t testing.TB, state, capabilities string, flags []string) *Daemon {
+	t.Helper()
+	return l.launchIn(t, l.Box, state, capabilities, flags)
+}
+
+func (l *Lab) launchIn(t testing.TB, box *nstest.NS, state, capabilities string, flags []string) *Daemon {
 	t.Helper()
 	d := &Daemon{State: state, Socket: filepath.Join(state, "admin.sock"), lab: l}
 	user := strconv.Itoa(boxUser)
@@ -151,7 +162,7 @@ func (l *Lab) launch(t testing.TB, state, capabilities string, flags []string) *
 		"--bounding-set=" + capabilities, "--inh-caps=" + capabilities, "--ambient-caps=" + capabilities,
 		filepath.Join(l.bin, "appliance"), "run", "--state", state, "--media", ":8801", "--metrics", "127.0.0.1:9801", "--admin", d.Socket,
 	}, flags...)
-	cmd := l.Box.Command(context.Background(), need(t, "setpriv"), args...)
+	cmd := box.Command(context.Background(), need(t, "setpriv"), args...)
 	_, d.ended = start(t, cmd, "ready", 30*time.Second)
 	d.Process = cmd.Process
 	return d

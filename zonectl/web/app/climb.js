@@ -63,11 +63,22 @@ export class Climb {
  * @param {string} base of the controller
  */
 export async function udpPasses(base) {
-  const pc = new RTCPeerConnection({ iceServers: [] });
   try {
     const answer = await fetch(`${base}/v1/probe`, { signal: AbortSignal.timeout(PASS_MS), cache: 'no-store' });
-    const { check } = await answer.json();
-    if (!check?.candidates?.length) return false;
+    return await udpAnswers((await answer.json()).check);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The same with credentials that are there already.
+ * @param {{ufrag: string, password: string, candidates: string[]}|undefined} check
+ */
+export async function udpAnswers(check) {
+  if (!check?.candidates?.length) return false;
+  const pc = new RTCPeerConnection({ iceServers: [] });
+  try {
     pc.createDataChannel('probe');
     await pc.setLocalDescription(await pc.createOffer());
     const connected = new Promise((resolve) => {

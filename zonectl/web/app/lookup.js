@@ -1,5 +1,6 @@
 /** Stages 1 to 3 of a join, over HTTP: find the meeting, test the controllers, get a router. Also starting a meeting. */
 
+import { udpAnswers } from './climb.js';
 import { Trouble } from './errors.js';
 import { isError } from './protocol.js';
 
@@ -8,10 +9,19 @@ import { isError } from './protocol.js';
 /** @typedef {{meeting: Meeting, zones: Zone[], tunnels?: string[], token: string, expires: number, client: string}} Lookup */
 /** @typedef {{meeting: Meeting, link: string, host_key: string}} Started */
 /** @typedef {{router: string, control: string}} Route */
-/** @typedef {{base: string, zone: string, roundTrip: number}} Tested */
+/** @typedef {{base: string, zone: string, name: string, rank: number, roundTrip: number|null, jitter: number, udp: boolean|null, score: number, picked: boolean}} Tested */
 
-/** How long a controller may take to answer the network test; then the best of those that did is taken. */
-const PROBE_MS = 5500;
+/** Rounds of the network test; the first one opens the connection and is not counted. */
+const ROUNDS = 4;
+/** How long the network test may take in all. */
+const TEST_MS = 5500;
+/** How long UDP may take to answer, beyond two round trips. */
+const UDP_MS = 150;
+/** By how much a zone that ranks lower must be better to be preferred. The score is that of the native client: see docs/protocol.md. */
+const NEARER_MS = 10;
+const NO_UDP_MS = 100;
+const LOAD_FREE = 80;
+const LOAD_MS = 10;
 const REQUEST_MS = 15000;
 
 /**
@@ -32,45 +42,145 @@ export function lookUp(request) {
 }
 
 /**
- * Stage 2: asks every controller of every zone at once, and the one this page came from.
+ * Stage 2: tests every controller of every zone at once, and the one this page came from. Nobody is waited for who cannot be picked any more.
  * @param {Zone[]} zones best first
- * @returns {Promise<Tested>} the nearest controller of the best zone that answered
+ * @returns {Promise<Tested[]>} best first; those that did not answer have no round trip
  */
-export async function chooseController(zones) {
-  const bases = new Set([location.origin, ...zones.flatMap((zone) => zone.controllers ?? [])].map((base) => base.replace(/\/$/, '')));
-  const answers = await Promise.allSettled([...bases].map(probe));
-  const tested = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-  if (tested.length === 0) throw new Trouble('network');
-  const rank = (/** @type {Tested} */ one) => {
-    const at = zones.findIndex((zone) => zone.id === one.zone);
-    return at < 0 ? zones.length : at;
-  };
-  return tested.sort((a, b) => rank(a) - rank(b) || a.roundTrip - b.roundTrip)[0];
+export async function testControllers(zones) {
+  const own = zones.find((zone) => (zone.controllers ?? []).some((base) => trimmed(base) === location.origin));
+  /** @type {Map<string, Test>} */
+  const tests = new Map();
+  zones.forEach((zone, rank) => {
+    for (const base of (zone.controllers ?? []).map(trimmed)) if (!tests.has(base)) tests.set(base, new Test(base, zone, rank));
+  });
+  if (!own) tests.set(location.origin, new Test(location.origin, { id: '', name: '', controllers: [] }, zones.length));
+  const all = [...tests.values()];
+  const over = performance.now() + TEST_MS;
+  for (const one of all) void one.run(all.length > 1);
+  for (;;) {
+    const best = pick(all);
+    const waiting = all.filter((one) => !one.done);
+    if (waiting.length === 0 || performance.now() > over || (best && !waiting.some((one) => one.couldBeat(best)))) {
+      for (const one of waiting) one.stop();
+      if (!best) throw new Trouble('network');
+      const others = all.filter((one) => one !== best).sort((a, b) => a.score - b.score);
+      return [best, ...others].map((one) => one.tested(one === best));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** @param {string} base */
+const trimmed = (base) => base.replace(/\/$/, '');
+
+/**
+ * The best score, unless a zone that ranks higher is nearly as good.
+ * @param {Test[]} all
+ */
+function pick(all) {
+  const passed = all.filter((one) => one.done && one.score < Infinity);
+  const least = Math.min(...passed.map((one) => one.score));
+  return passed.filter((one) => one.score <= least + NEARER_MS).sort((a, b) => a.rank - b.rank || a.score - b.score)[0];
+}
+
+/** The test of one controller. */
+class Test {
+  done = false;
+  score = Infinity;
+  #zone;
+  #began = performance.now();
+  #life = new AbortController();
+  /** @type {number[]} */
+  #trips = [];
+  /** @type {boolean|null} */
+  #udp = null;
+
+  /** @param {string} base @param {Zone} zone @param {number} rank */
+  constructor(base, zone, rank) {
+    this.base = base;
+    this.rank = rank;
+    this.#zone = zone;
+  }
+
+  stop() {
+    this.#life.abort();
+  }
+
+  /** @param {Test} best */
+  couldBeat(best) {
+    const least = this.#trips.length > 0 ? Math.min(...this.#trips) : (performance.now() - this.#began) / 3; // the first answer needs three round trips
+    return least <= best.score + (this.rank < best.rank ? NEARER_MS : -NEARER_MS);
+  }
+
+  /** @param {boolean} withUDP */
+  async run(withUDP) {
+    try {
+      const first = await this.#ask();
+      const answers = withUDP && first.check ? udpAnswers(first.check) : null;
+      for (let i = 1; i < ROUNDS; i++) {
+        const before = performance.now();
+        await this.#ask();
+        this.#trips.push(performance.now() - before);
+      }
+      this.#trips.sort((a, b) => a - b);
+      const patience = UDP_MS + 2 * this.#median();
+      if (answers) this.#udp = await Promise.race([answers, new Promise((resolve) => setTimeout(() => resolve(false), patience))]);
+      const load = Math.max(0, (first.load ?? 0) - LOAD_FREE) * LOAD_MS;
+      this.score = this.#median() + this.#jitter() + (this.#udp === false ? NO_UDP_MS : 0) + load + (first.draining ? 1e6 : 0);
+    } catch {
+      this.#trips = [];
+    }
+    this.done = true;
+  }
+
+  async #ask() {
+    const answer = await fetch(`${this.base}/v1/probe`, { signal: this.#life.signal, cache: 'no-store' });
+    if (!answer.ok) throw new Trouble('network');
+    return answer.json();
+  }
+
+  #median() {
+    return this.#trips[Math.floor(this.#trips.length / 2)];
+  }
+
+  #jitter() {
+    return this.#trips[this.#trips.length - 1] - this.#trips[0];
+  }
+
+  /** @param {boolean} picked @returns {Tested} */
+  tested(picked) {
+    const answered = this.score < Infinity;
+    return {
+      base: this.base, zone: this.#zone.id, name: this.#zone.name, rank: this.rank, roundTrip: answered ? this.#median() : null,
+      jitter: answered ? this.#jitter() : 0, udp: this.#udp, score: this.score, picked,
+    };
+  }
 }
 
 /**
- * One controller's round trip: the second of two requests, since the first one also sets up the connection.
- * @param {string} base
- * @returns {Promise<Tested>}
+ * Stage 3, for the best controller that has the meeting and takes people.
+ * @param {Tested[]} tested best first
+ * @param {string} token
+ * @returns {Promise<{route: Route, tested: Tested}>}
  */
-async function probe(base) {
-  const url = `${base}/v1/probe`;
-  const options = () => ({ signal: AbortSignal.timeout(PROBE_MS), cache: /** @type {const} */ ('no-store') });
-  const first = await fetch(url, options());
-  if (!first.ok) throw new Trouble('network');
-  const answer = await first.json();
-  const before = performance.now();
-  await (await fetch(url, options())).arrayBuffer();
-  return { base, zone: String(answer.zone ?? ''), roundTrip: performance.now() - before };
+export async function routeToBest(tested, token) {
+  let failed = null;
+  for (const one of tested.filter((each) => each.roundTrip !== null)) {
+    try {
+      return { route: await routeTo(one.base, token), tested: one };
+    } catch (trouble) {
+      failed ??= trouble;
+    }
+  }
+  throw failed ?? new Trouble('network');
 }
 
 /**
- * Stage 3.
  * @param {string} base of the controller
  * @param {string} token
  * @returns {Promise<Route>}
  */
-export async function routeTo(base, token) {
+async function routeTo(base, token) {
   const route = await post(`${base}/v1/route`, { token });
   if (!/^wss?:/.test(route.control)) throw new Trouble('unexpected');
   return route;

@@ -9,7 +9,7 @@ import { Trouble } from './errors.js';
 import { moving } from './figures.js';
 import { slotsFor } from './layout.js';
 import { pairs, skews } from './lipsync.js';
-import { chooseController, lookUp, routeTo } from './lookup.js';
+import { lookUp, routeToBest, testControllers } from './lookup.js';
 import { Playback } from './playback.js';
 import { cut, MAX_CHAT, MAX_NAME, MAX_VERSION, MEDIA, MIN_VERSION } from './protocol.js';
 import { NO_STAY, notify, REDUCERS, trailed } from './state.js';
@@ -109,10 +109,11 @@ export class Session {
     this.#store.update({ joining: 'lookup' });
     const found = await lookUp({ meeting: number, passcode: passcode || undefined, host_key: hostKey || undefined });
     this.#store.update({ joining: 'zone', meeting: found.meeting });
-    const controller = await chooseController(found.zones ?? []);
+    const tested = await testControllers(found.zones ?? []);
     this.#store.update({ joining: 'router' });
-    const route = await routeTo(controller.base, found.token);
-    this.#controller = controller.base;
+    const { route, tested: chosen } = await routeToBest(tested, found.token);
+    this.#store.update({ zones: tested.map((one) => ({ ...one, picked: one === chosen })) });
+    this.#controller = chosen.base;
     this.#token = found.token;
     return route.control;
   }

@@ -34,6 +34,7 @@ import { pref } from './prefs.js';
  * @property {MediumQuality[]} quality of the own media, as the box judges them
  * @property {Moment[]} trail the last two minutes of both, oldest first
  * @property {number[]} skews how far picture is ahead of sound, by person, milliseconds
+ * @property {import('./lookup.js').Tested[]} zones what the network test found, best first
  * @property {ChatLine[]} chat
  * @property {number} unread
  * @property {boolean} online whether the control channel works
@@ -62,6 +63,7 @@ export const NO_STAY = Object.freeze({
   quality: [],
   trail: [],
   skews: [],
+  zones: /** @type {State['zones']} */ ([]),
   chat: [],
   unread: 0,
   online: false,

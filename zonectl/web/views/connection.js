@@ -14,7 +14,7 @@ import { Graph } from './graph.js';
 
 /** @param {import('../app/main.js').App} app */
 export function connectionView({ store }) {
-  const summary = new Facts(['connection.control', 'connection.media', 'connection.sync']);
+  const summary = new Facts(['connection.control', 'connection.media', 'connection.sync', 'connection.zone', 'connection.zones']);
   const media = MEDIA.map((medium) => new MediumSection(medium));
   const parts = h(
     'div.panel-scroll',
@@ -23,13 +23,23 @@ export function connectionView({ store }) {
     ...media.map((one) => one.element),
     h('p.hint', {}, t('connection.hint')),
   );
-  const unwatch = store.watch(['stats', 'transports', 'media', 'online', 'skews', 'quality', 'trail'], (state) => {
+  const unwatch = store.watch(['stats', 'transports', 'media', 'online', 'skews', 'quality', 'trail', 'zones'], (state) => {
     summary.set('connection.control', t(state.online ? 'state.connected' : 'state.lost'));
     summary.set('connection.media', t(`state.${state.media}`));
     summary.set('connection.sync', state.skews.length > 0 ? state.skews.map((skew) => `${skew > 0 ? '+' : ''}${Math.round(skew)} ms`).join(', ') : '–');
+    const others = state.zones.filter((one) => !one.picked);
+    summary.set('connection.zone', state.zones.filter((one) => one.picked).map(zoneText).join('') || null);
+    summary.set('connection.zones', others.map(zoneText).join('; ') || null);
     for (const one of media) one.update(state);
   });
   return { element: h('div.panel-body', {}, parts), close: unwatch };
+}
+
+/** @param {import('../app/lookup.js').Tested} one */
+function zoneText({ name, base, roundTrip, udp }) {
+  const facts = [roundTrip === null ? t('connection.silent') : milliseconds(roundTrip)];
+  if (udp !== null) facts.push(t(udp ? 'connection.udp' : 'connection.noudp'));
+  return `${name || new URL(base).host} (${facts.join(', ')})`;
 }
 
 /** A list of facts whose values change in place, so that what a person has marked to copy stays marked. */
