@@ -101,6 +101,7 @@ type daemon struct {
 	https      *markedListener
 	relay      *turn.Server
 	trusted    atomic.Pointer[[]netip.Prefix] // of box.trusted_proxies
+	meter      loadMeter
 	registrars registrars
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
@@ -212,6 +213,7 @@ func (d *daemon) openMedia() error {
 	if d.plane, err = dataplane.Open(cfg, d.router.NewHandler); err != nil {
 		return err
 	}
+	d.meter.plane = d.plane
 	secret, err := d.identity.secret("media relay")
 	if err != nil {
 		return err
@@ -246,6 +248,7 @@ func (d *daemon) openZone() error {
 		Probe:        d.router.Probe,
 		HandshakeTOS: dataplane.HandshakeTOS,
 		Fingerprint:  d.tls.fingerprint,
+		Load:         d.meter.latest,
 		Web:          web.Handler(),
 		Logger:       d.log,
 	})
@@ -285,6 +288,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })
+	parts.Go(func() error { return d.meter.runLoad(life) })
 	parts.Go(func() error { return d.tls.runACME(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })

@@ -43,6 +43,7 @@ type Worker struct {
 	wantCPU  int
 	cpu      atomic.Int32 // -1: not pinned
 	stopping atomic.Bool
+	thread   atomic.Int32 // 0 before it runs
 	mail     mailbox
 
 	in       *inbox
@@ -108,6 +109,8 @@ func (w *Worker) Now() Instant { return w.plane.now() }
 // with the goroutine.
 func (w *Worker) runWorker() error {
 	runtime.LockOSThread()
+	w.thread.Store(int32(unix.Gettid()))
+	defer w.thread.Store(0)
 	if !w.plane.cfg.NoPin && w.wantCPU >= 0 {
 		w.pin()
 	}

@@ -36,6 +36,8 @@ type Deps struct {
 	Probe func() mmr.ProbeCredentials
 	// HandshakeTOS tells with which TOS octet a connection's handshake arrived; nil: unknown.
 	HandshakeTOS func(net.Conn) (uint8, bool)
+	// Load says how busy the router of this box is; nil: unknown.
+	Load func() RouterLoad
 	// Fingerprint is that of the certificate that TLS shows; nil: unknown.
 	Fingerprint func() string
 	Web         http.Handler // the browser client; nil: none
@@ -53,7 +55,8 @@ type Controller struct {
 	probe     func() mmr.ProbeCredentials
 	handshake func(net.Conn) (uint8, bool) // nil: unknown
 	paths     pathmarks.Table              // has a lock of its own
-	shown     func() string                // fingerprint of the certificate
+	load      func() RouterLoad
+	shown     func() string // fingerprint of the certificate
 	web       http.Handler
 	running   atomic.Pointer[Config] // complete
 	drain     atomic.Pointer[string] // reason, nil while the box serves
@@ -122,7 +125,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, load: deps.Load, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		gear: map[string]*session{}, ended: map[string]endedMeeting{}}

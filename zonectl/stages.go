@@ -182,7 +182,7 @@ func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Timing-Allow-Origin", "*")
 	_, draining := c.Draining()
-	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining, DSCP: c.arrivedMark(r), Signalling: c.signallingMark(),
+	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining, Load: c.bestLoad(), DSCP: c.arrivedMark(r), Signalling: c.signallingMark(),
 		Check: c.probeCheck()})
 }
 
@@ -216,7 +216,7 @@ func (c *Controller) allowPages(w http.ResponseWriter, r *http.Request) (preflig
 	return r.Method == http.MethodOptions
 }
 
-// serveRoute is stage 3: with one box, the router is this one.
+// serveRoute is stage 3.
 func (c *Controller) serveRoute(w http.ResponseWriter, r *http.Request) {
 	if c.allowPages(w, r) {
 		w.WriteHeader(http.StatusNoContent)
@@ -235,8 +235,16 @@ func (c *Controller) serveRoute(w http.ResponseWriter, r *http.Request) {
 		writeError(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, wire.Route{Router: c.config().Member,
-		Control: "wss" + strings.TrimPrefix(own(r), "https") + wire.PathControl})
+	router, err := c.placeIn(claims.Meeting)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	base := router.Base
+	if base == "" {
+		base = own(r)
+	}
+	writeJSON(w, http.StatusOK, wire.Route{Router: router.ID, Control: "wss" + strings.TrimPrefix(base, "https") + wire.PathControl})
 }
 
 func (c *Controller) canRoute(claims wire.Claims) error {
