@@ -12,7 +12,9 @@
 // A worker owns its sockets, receive and send arenas, counters and handler; nothing on the packet path is locked or shared. Others
 // reach it in two ways: [Worker.Post] (a short lock around the list of waiting tasks, never per datagram) and, from another worker's
 // thread, [Worker.HandOver] (one single-producer ring per ordered pair of workers). The marks are an immutable table behind an atomic
-// pointer, the counters are published once a round. Plane.mu guards the life cycle, egresses.mu the list of egresses without GSO.
+// pointer, the counters are published once a round. Plane.mu guards the life cycle, egresses.mu the list of egresses without GSO. Each TCP
+// listener has a goroutine, runAccept, and each stream runReader and, once it has something to write, runWriter; between worker and writer
+// stands the stream's queue under a lock that is taken once for each run of datagrams.
 //
 // Buffers. A received datagram belongs to the worker and lives until HandleBatch returns. Bytes from [Worker.Reserve] belong to the
 // handler until [Worker.Commit], then to the worker until the flush.
