@@ -177,10 +177,10 @@ func (b *budget) paceRate() float64 {
 		return 0
 	}
 	target := b.estimator.Target()
-	if b.estimator.Ample() {
+	if b.estimator.Ample() && !b.estimator.Silent() {
 		return paceAmple * target
 	}
-	if b.estimator.Overused() {
+	if b.estimator.Overused() || b.estimator.Silent() {
 		return target // the queue on the path has to empty
 	}
 	drain := float64(b.queues[0].bytes+b.queues[1].bytes) * 8 / drainWithin.Seconds()

@@ -42,6 +42,7 @@ type Estimator struct {
 
 	began                   Time // first packet, 0 none
 	firstReport             Time
+	sent                    Time          // last packet
 	reported                Time          // last report, 0 none
 	roundTrip               time.Duration // as told
 	feedback                time.Duration // from sending to the report
@@ -80,6 +81,7 @@ func (e *Estimator) Send(now Time, path uint8, size int) uint16 {
 		e.began = now
 	}
 	e.out.add(now, size)
+	e.sent = now
 	return e.history.add(sent{at: now, size: clampSize(size), path: path, probe: e.prober.sent(now, size)})
 }
 
@@ -305,8 +307,18 @@ func (e *Estimator) Unprobed(now Time) {
 	}
 }
 
+// silentAfter is how long packets may go out without a report coming back before the path is taken for dead: a receiver that has gone, or hears
+// nothing, is not flooded until its consent expires.
+const silentAfter = Time(2 * time.Second)
+
+// Silent tells whether reports have ceased to come.
+func (e *Estimator) Silent() bool { return e.reported != 0 && e.sent-e.reported > silentAfter }
+
 // Target returns the estimate in bit/s.
 func (e *Estimator) Target() float64 {
+	if e.Silent() {
+		return e.control.least
+	}
 	return max(e.control.least, min(e.control.rate, e.loss.limit, e.limit))
 }
 

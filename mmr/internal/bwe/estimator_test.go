@@ -132,6 +132,23 @@ func TestRival(t *testing.T) {
 	}
 }
 
+// TestSilence: a receiver that does not report any more gets the least, and what it had as soon as it reports again.
+func TestSilence(t *testing.T) {
+	s := newSim(t, 2e6, linkStep{rate: 5e6, delay: delay})
+	s.run(5 * time.Second)
+	before := s.e.Target()
+	s.mute = true
+	s.run(8 * time.Second)
+	if got := s.e.Target(); got > DefaultLeast {
+		t.Errorf("three seconds without a report, and the estimate is %.0f", got)
+	}
+	s.mute = false
+	s.run(8500 * time.Millisecond)
+	if got := s.e.Target(); got < before/2 {
+		t.Errorf("reports are back, and the estimate is %.0f; it was %.0f", got, before)
+	}
+}
+
 // TestReports: without transport-wide feedback, reports without loss leave the rate, and loss lowers it; a REMB is obeyed.
 func TestReports(t *testing.T) {
 	e := New(Config{})

@@ -26,6 +26,8 @@ const (
 	probeCalm    = 1500 * time.Millisecond // after the last decrease
 	// probeUse is how far above what could be used it makes sense to know the path.
 	probeUse = 2.0
+	// probeAbove bounds what a probe shows: a burst that left at once tells little beyond the rate that was tried.
+	probeAbove = 1.5
 	// probeEnough is how far above it the estimate has to be for probes to end.
 	probeEnough = 1.25
 	probeOver   = 1.1 // times that a probe may be
@@ -156,5 +158,5 @@ func (p *prober) result(now Time) (rate float64, ok bool) {
 	if in < 0.9*out {
 		return 0.95 * in, true
 	}
-	return min(in, out), true
+	return min(in, out, probeAbove*done.rate), true
 }

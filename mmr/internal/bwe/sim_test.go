@@ -37,6 +37,7 @@ type sim struct {
 	rng   *rand.Rand
 	e     *Estimator
 	steps []linkStep
+	mute  bool // no report comes back
 	fixed bool // the sender does not follow
 	split bool // the receiver has a stack for each path
 	want  float64
@@ -45,6 +46,7 @@ type sim struct {
 	busy     time.Duration // the bottleneck is, until then
 	bad      bool
 	drift    float64
+	drifted  time.Duration
 	last     time.Duration // arrival
 	forward  []flying
 	backward []flying
@@ -104,7 +106,9 @@ func (s *sim) send(path uint8, size int) {
 	}
 	at := s.busy + l.delay
 	if l.jitter > 0 {
-		s.drift = 0.9*s.drift + math.Sqrt(1-0.81)*s.rng.NormFloat64()
+		keep := math.Exp(-float64(s.now-s.drifted) / float64(100*time.Millisecond))
+		s.drift = keep*s.drift + math.Sqrt(1-keep*keep)*s.rng.NormFloat64()
+		s.drifted = s.now
 		at += time.Duration(max(-3, min(3, s.drift)) * float64(l.jitter))
 	}
 	at = max(at, s.last, s.busy)
@@ -174,6 +178,9 @@ func (s *sim) deliver() {
 		s.reportAt = s.now + 100*time.Millisecond
 		for i, r := range s.recorder {
 			for _, body := range bodies(r.Append(nil, 1, 2)) {
+				if s.mute {
+					break
+				}
 				s.backward = append(s.backward, flying{at: s.now + s.link().delay, path: uint8(i), body: body})
 			}
 		}

@@ -37,9 +37,9 @@ const (
 	mostQueued    = 80.0 // ms
 	baseTime      = 5 * time.Second
 	standingQueue = 120.0 // ms of delay that with loss mean a queue that is full
-	noiseStep     = 1.3
+	noiseStep     = 1.6
 	mostNoise     = 150.0
-	noiseFades    = 60_000.0 // ms
+	noiseFades    = 120_000.0 // ms
 )
 
 // trend is the trendline of the queuing delay: the slope of a line through the smoothed delays of the last groups.
