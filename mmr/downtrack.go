@@ -18,8 +18,9 @@ const (
 
 	// resendWindow is the age beyond which a packet that is asked for would come too late to be shown.
 	resendWindow = time.Second
-	// resendGuard is how long a packet that was sent again is not sent once more: at least, and half a round trip.
+	// resendGuard is how long a packet that was sent again is not sent once more: at least, and half a round trip; resendMost is how often.
 	resendGuard = dataplane.Instant(20 * time.Millisecond)
+	resendMost  = 4
 	// resendRate and resendBurst bound what one endpoint can have sent again, in packets per second and at once.
 	resendRate  = 800
 	resendBurst = 400
@@ -52,10 +53,7 @@ type downTrack struct {
 	munge    *munge.Track
 
 	rtxSeq uint16
-	resent [64]struct { // by the low bits of the number
-		seq uint16
-		at  dataplane.Instant
-	}
+	resent [64]repeat // by the low bits of the number
 
 	packets, bytes uint64 // since the endpoint joined, without what was sent again
 	octets         uint32 // of payload, for sender reports
@@ -346,7 +344,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	d.stats.NACKs++
 	sh.stats.nacks++
 	last := &d.resent[seq%uint16(len(d.resent))]
-	if d.out == nil || last.seq == seq && last.at > 0 && now-last.at < max(resendGuard, dataplane.Instant(d.stats.RoundTrip/2)) {
+	if d.out == nil || last.refuses(now, seq, d.stats.RoundTrip) {
 		return
 	}
 	a, ok := d.sent(seq)
@@ -358,7 +356,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	if !ok || d.tooLate(now, out.Timestamp) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) || !d.e.repeats.take(now) {
 		return
 	}
-	last.seq, last.at = seq, now
+	last.note(now, seq)
 	if d.munge.Filled(seq) {
 		a.payload, a.value, a.marker, out.Marker = nil, nil, false, false
 		out.Descriptor = codec.Descriptor{}
@@ -373,6 +371,31 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	d.write(now, &h, d.depend(&a, &out), b)
 	d.stats.Resent++
 	sh.stats.resent++
+}
+
+// repeat is when, and how often, a packet was sent again.
+type repeat struct {
+	seq   uint16
+	times uint8
+	at    dataplane.Instant
+}
+
+// refuses tells whether a packet is not to be sent again now. Each time it has to wait twice as long: some receivers ask again for all that did
+// not come as it was sent, also for what has come by RTX.
+func (r *repeat) refuses(now dataplane.Instant, seq uint16, roundTrip time.Duration) bool {
+	if r.seq != seq || r.times == 0 {
+		return false
+	}
+	guard := max(resendGuard, dataplane.Instant(roundTrip/2)) << (r.times - 1)
+	return r.times == resendMost || now-r.at < guard
+}
+
+func (r *repeat) note(now dataplane.Instant, seq uint16) {
+	if r.seq != seq {
+		r.times = 0
+	}
+	r.seq, r.at = seq, now
+	r.times++
 }
 
 // sent finds a packet that was sent in its source's history.
