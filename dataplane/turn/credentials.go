@@ -13,10 +13,7 @@ import (
 	"meetzone/dscp"
 )
 
-var (
-	errUsername = errors.New("the user name is not of the relay's form")
-	errExpired  = errors.New("the credentials have expired")
-)
+var errUsername = errors.New("the user name is not of the relay's form")
 
 const maxUsername = 128
 
