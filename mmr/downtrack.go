@@ -59,6 +59,7 @@ type downTrack struct {
 	octets         uint32 // of payload, for sender reports
 	stats          DirectionStats
 	reported       report // the last one
+	pleas          pleas  // for keyframes
 }
 
 func newDownTrack(m Medium, index int) *downTrack {
@@ -66,7 +67,7 @@ func newDownTrack(m Medium, index int) *downTrack {
 	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	d := &downTrack{
 		medium: m, index: index, kind: codec.VP8, target: topLayer, share: share{layer: topLayer},
-		ssrc: binary.BigEndian.Uint32(b[:]) | 1, rtxSeq: binary.BigEndian.Uint16(b[4:]) >> 1,
+		pleas: pleas{left: pleaBurst}, ssrc: binary.BigEndian.Uint32(b[:]) | 1, rtxSeq: binary.BigEndian.Uint16(b[4:]) >> 1,
 	}
 	if m == Audio {
 		d.kind = codec.Opus

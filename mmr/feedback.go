@@ -348,9 +348,33 @@ func (e *endpoint) wantsKeyframe(now dataplane.Instant, media []Medium, ssrc uin
 		return
 	}
 	d.stats.Keyframes++
-	if d.wanted != nil {
+	if d.wanted != nil && d.pleas.take(now) {
 		d.wanted.requestKeyframe(now)
 	}
+}
+
+// pleas bounds the keyframes that one slot can ask its source for by itself: each costs everybody who sees the picture. A receiver that has
+// lost one asks again and is heard.
+type pleas struct {
+	left  int
+	since dataplane.Instant
+}
+
+const (
+	pleaBurst = 4
+	pleaEvery = dataplane.Instant(time.Second)
+)
+
+// take takes a plea if there is one left.
+func (p *pleas) take(now dataplane.Instant) bool {
+	if n := int((now - p.since) / pleaEvery); n > 0 || p.since == 0 {
+		p.left, p.since = min(pleaBurst, p.left+max(n, 1)), max(now, 1)
+	}
+	if p.left == 0 {
+		return false
+	}
+	p.left--
+	return true
 }
 
 // saidBye takes a stream that its sender has ended for silent, without waiting.

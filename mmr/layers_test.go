@@ -270,3 +270,33 @@ func TestPaused(t *testing.T) {
 		}
 	}
 }
+
+// TestPleas: however often one receiver asks for keyframes, the sender is asked seldom, and others' wishes are merged with theirs.
+func TestPleas(t *testing.T) {
+	g := newStage(t)
+	greedy, _ := bareEndpoint(t, g.sh, "greedy", 1)
+	other, _ := bareEndpoint(t, g.sh, "other", 1)
+	g.looks(greedy, 180)
+	g.looks(other, 180)
+	g.play(5 * time.Second)
+	ask := func(e *endpoint) {
+		g.sh.controlled(g.now, e, &transportTracks{}, []Medium{Video}, appendPLI(nil, 1, e.slots[Video][0].ssrc))
+	}
+	requests := g.sh.stats.keyframes
+	for range 100 {
+		ask(greedy)
+		g.play(100 * time.Millisecond)
+	}
+	if n := g.sh.stats.keyframes - requests; n < 8 || n > 16 {
+		t.Errorf("the sender was asked for %d keyframes in 10 s of 10 pleas a second", n)
+	}
+	g.play(2 * time.Second)
+	requests = g.sh.stats.keyframes
+	for range 5 {
+		ask(other)
+		ask(greedy)
+	}
+	if n := g.sh.stats.keyframes - requests; n != 1 {
+		t.Errorf("%d requests were made of ten pleas at once", n)
+	}
+}
