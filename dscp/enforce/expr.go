@@ -153,16 +153,7 @@ func normal(exprs []expr.Any) string {
 	return b.String()
 }
 
-// concat is a key of an interface name and something else, padded to whole registers.
-func concat(name string, rest []byte) []byte {
-	b := append(ifname(name), rest...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	return b
-}
-
-// interfaceKey is the type of concat's keys.
+// interfaceKey is the type of keys of an interface name and something else, padded to whole registers.
 func interfaceKey(rest nftables.SetDatatype) nftables.SetDatatype {
 	return nftables.MustConcatSetType(nftables.TypeIFName, rest)
 }

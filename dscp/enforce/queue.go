@@ -52,7 +52,7 @@ type qdisc struct {
 	quanta         []uint32
 }
 
-// class is a wanted class of htb.
+// tcClass is a wanted class of htb.
 type tcClass struct {
 	handle, parent uint32
 	rate, ceil     uint64 // bits a second

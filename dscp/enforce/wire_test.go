@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -30,11 +31,10 @@ func newPath(t testing.TB) path {
 	p.lookOn, _ = nstest.Link(t, p.router, p.far, "10.2.0.1/16 fd02::1/64", "10.2.0.2/16 10.2.99.2/16 fd02::2/64")
 	p.router.Forward(t)
 	for _, ns := range []struct {
-		ns   *nstest.NS
-		v4   string
-		v6   string
-		want string
-	}{{p.box, "10.1.0.2", "fd01::2", ""}, {p.far, "10.2.0.1", "fd02::1", ""}} {
+		ns *nstest.NS
+		v4 string
+		v6 string
+	}{{p.box, "10.1.0.2", "fd01::2"}, {p.far, "10.2.0.1", "fd02::1"}} {
 		ns.ns.Route(t, "default", ns.v4)
 		ns.ns.Route(t, "default", ns.v6)
 	}
@@ -123,7 +123,7 @@ func TestNetnsEveryClass(t *testing.T) {
 		}{{dscp.EF, false}, {dscp.AF41, false}, {dscp.CS7, false}, {13, false}, {dscp.CS0, true}, {dscp.CS2, name != "off"}} {
 			want := uint8(0)
 			// A point that a class of the policy or of an exception has is free, unless it belongs to a medium only.
-			if foreign.kept || contains(w.points(), foreign.point) {
+			if foreign.kept || slices.Contains(w.points(), foreign.point) {
 				want = foreign.point.TOS()
 			}
 			for _, addr := range to {
@@ -135,15 +135,6 @@ func TestNetnsEveryClass(t *testing.T) {
 	}
 	p.tcp(t, e)
 	p.counted(t, e)
-}
-
-func contains(list []dscp.CodePoint, p dscp.CodePoint) bool {
-	for _, one := range list {
-		if one == p {
-			return true
-		}
-	}
-	return false
 }
 
 // tcp: all packets of a connection, its first SYN included.
