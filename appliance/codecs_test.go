@@ -98,6 +98,10 @@ func see(t *testing.T, b appliancetest.Browser, who, codec string) {
 		t.Fatal(err)
 	}
 	t.Logf("%s: %+v", who, after)
+	layered := fmt.Sprintf("(await pictures()).sends.some(([codec, , mode]) => codec === %q && mode === 'L3T3_KEY')", codec)
+	if codec == "vp9" || codec == "av1" {
+		appliancetest.Until(t, b, who+" sends layers", layered, report, 20*time.Second)
+	}
 }
 
 // oldFriendComes lets a client join that has VP8 alone, and leave again.
@@ -137,7 +141,7 @@ func decodes(t *testing.T, file string, frames int) {
 	if header, err := os.ReadFile(file); err == nil && bytes.HasPrefix(header[8:], []byte("VP90")) {
 		args = append(args, "-c:v", "libvpx-vp9") // which shows of several spatial layers the largest alone
 	}
-	out, err := exec.Command("ffmpeg", append(args, "-i", file, "-vsync", "passthrough", "-f", "rawvideo", "-y", os.DevNull)...).CombinedOutput()
+	out, err := exec.Command("ffmpeg", append(args, "-i", file, "-vsync", "passthrough", "-enc_time_base", "-1", "-f", "framemd5", "-y", os.DevNull)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%s: %v: %s", filepath.Base(file), err, out)
 	}

@@ -65,10 +65,12 @@ function chooseCodec(parameters, wish) {
       if (encoding.scalabilityMode === SPATIAL) encoding.scalabilityMode = 'L1T1';
       return;
     }
-    encoding.scalabilityMode = SPATIAL;
-    // All sizes are in one stream.
-    encoding.active = any && i === encodings.length - 1;
+    // All sizes are in one stream. Chromium makes spatial layers of the first encoding, if the others are inactive and have no mode of their own.
+    encoding.active = any && i === 0;
     encoding.scaleResolutionDownBy = 1;
+    encoding.maxBitrate = Math.max(...encodings.map((one) => one.maxBitrate ?? 0));
+    if (i === 0) encoding.scalabilityMode = SPATIAL;
+    else delete encoding.scalabilityMode;
   });
 }
 
