@@ -79,18 +79,27 @@ func (b *budget) estimate() Estimate {
 		Waiting: b.queues[0].n + b.queues[1].n, Abandoned: b.abandoned}
 }
 
+// resendRate is how many packets a second may be sent again: a share of what the path carries, so that repair does not make a full queue
+// fuller.
+func (b *budget) resendRate() float64 {
+	if !b.estimator.Known() {
+		return resendMostRate
+	}
+	return min(max(resendShare*b.estimator.Target()/(8*resendSize), resendLeastRate), resendMostRate)
+}
+
 // bucket is a token bucket that bounds how much an endpoint can have sent again.
 type bucket struct {
 	tokens float64
 	filled dataplane.Instant
 }
 
-// take takes one token if there is one.
-func (b *bucket) take(now dataplane.Instant) bool {
+// take takes one token if there is one. So many come in a second, and half as many can be kept.
+func (b *bucket) take(now dataplane.Instant, rate float64) bool {
 	if b.filled == 0 {
-		b.tokens = resendBurst
+		b.tokens = rate / 2
 	} else {
-		b.tokens = min(resendBurst, b.tokens+float64(now-b.filled)*resendRate/1e9)
+		b.tokens = min(rate/2, b.tokens+float64(now-b.filled)*rate/1e9)
 	}
 	b.filled = max(now, 1)
 	if b.tokens < 1 {

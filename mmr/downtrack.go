@@ -21,9 +21,11 @@ const (
 	// resendGuard is how long a packet that was sent again is not sent once more: at least, and half a round trip; resendMost is how often.
 	resendGuard = dataplane.Instant(20 * time.Millisecond)
 	resendMost  = 4
-	// resendRate and resendBurst bound what one endpoint can have sent again, in packets per second and at once.
-	resendRate  = 800
-	resendBurst = 400
+	// What one endpoint can have sent again, in packets per second: a share of its estimate, within bounds.
+	resendShare     = 0.3
+	resendSize      = 1100 // bytes of a packet, about
+	resendLeastRate = 20
+	resendMostRate  = 800
 )
 
 // downTrack is one receive slot of an endpoint: a stream whose numbers run on whoever is in it.
@@ -354,7 +356,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	out, ok := d.munge.Resend(seq, &a.in)
-	if !ok || d.tooLate(now, out.Timestamp) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) || !d.e.repeats.take(now) {
+	if !ok || d.tooLate(now, out.Timestamp) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) || !d.e.repeats.take(now, d.e.budget.resendRate()) {
 		return
 	}
 	last.note(now, seq)
