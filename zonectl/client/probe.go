@@ -31,8 +31,8 @@ type probing struct {
 	last    atomic.Int64 // when something was seen last, in nanoseconds since start
 }
 
-// patienceFactor is how many of its round trips a controller may take from one sign of life to the next: the first answer needs three, for TLS and HTTP.
-const patienceFactor = 3
+// patienceFactor is how many of its round trips a controller may take from one sign of life to the next: after TCP, the first answer needs two, for TLS and HTTP.
+const patienceFactor = 2
 
 func newProbing(w *web, asked Measured, patience time.Duration) *probing {
 	return &probing{w: w, asked: asked, patience: patience, start: time.Now(), done: make(chan struct{})}

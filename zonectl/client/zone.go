@@ -21,7 +21,7 @@ import (
 //
 // A controller of a zone that ranks higher in the lookup is preferred to the best one when its score is at most 10 worse. One that drains is taken only
 // when all do. Nobody is waited for who cannot be picked any more: while no connection is open, the score is at least the time that has gone by; then it
-// is at least the fastest round trip seen, and a third of the time since the last sign of life.
+// is at least the fastest round trip seen, and half of the time since the last sign of life.
 
 // Bounds of the network test.
 const (
