@@ -94,19 +94,23 @@ func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, cla
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	start := time.Now()
+	asked := map[[stun.TransactionIDSize]byte]time.Time{}
 	buffer, control := make([]byte, maxSTUN), make([]byte, controlBytes)
-	for wait := firstResend; ctx.Err() == nil; wait *= 2 {
-		request, err := buildCheck(with, class)
-		if err != nil {
-			return r
+	wait, again := firstResend, time.Time{}
+	for ctx.Err() == nil {
+		if time.Now().After(again) {
+			request, err := buildCheck(with, class)
+			if err != nil {
+				return r
+			}
+			asked[request.TransactionID] = time.Now()
+			if _, err := conn.Write(request.Raw); err != nil {
+				r.State = stateOf(err)
+				return r
+			}
+			again, wait = time.Now().Add(wait), 2*wait
 		}
-		sent := time.Now()
-		if _, err := conn.Write(request.Raw); err != nil {
-			r.State = stateOf(err)
-			return r
-		}
-		_ = conn.SetReadDeadline(sent.Add(wait))
+		_ = conn.SetReadDeadline(again)
 		if ctx.Err() != nil {
 			break // the deadline just set may have undone the context's
 		}
@@ -118,13 +122,11 @@ func checkOneUDP(ctx context.Context, address string, with *wire.ProbeCheck, cla
 			r.State = stateOf(err)
 			return r
 		}
-		if !r.take(buffer[:n], with, request) {
+		sent, ok := r.take(buffer[:n], with, asked)
+		if !ok {
 			continue
 		}
 		r.RoundTrip = time.Since(sent)
-		if wait > firstResend {
-			r.RoundTrip = time.Since(start) // which of the requests it answers is not known
-		}
 		if tos, ok := receivedTOS(control[:controls]); ok {
 			r.Returned = int(tos >> 2)
 		}
@@ -169,7 +171,7 @@ func checkOneTCP(ctx context.Context, address string, with *wire.ProbeCheck, cla
 		r.State = stateOf(err)
 		return r
 	}
-	if !r.take(body, with, request) {
+	if _, ok := r.take(body, with, map[[stun.TransactionIDSize]byte]time.Time{request.TransactionID: start}); !ok {
 		r.State = ReachClosed
 		return r
 	}
@@ -201,18 +203,20 @@ func (p priorityOf) AddTo(m *stun.Message) error {
 	return nil
 }
 
-// take reads an answer, and says whether it is an authentic one of the request.
-func (r *Reach) take(b []byte, with *wire.ProbeCheck, request *stun.Message) bool {
+// take reads an answer, and returns when the request that it answers was sent; false where it is no authentic answer to any.
+func (r *Reach) take(b []byte, with *wire.ProbeCheck, asked map[[stun.TransactionIDSize]byte]time.Time) (sent time.Time, ok bool) {
 	m := &stun.Message{Raw: b}
-	if m.Decode() != nil || m.TransactionID != request.TransactionID || m.Type != stun.BindingSuccess ||
-		m.Check(stun.NewShortTermIntegrity(with.Password)) != nil {
-		return false
+	if m.Decode() != nil || m.Type != stun.BindingSuccess {
+		return sent, false
+	}
+	if sent, ok = asked[m.TransactionID]; !ok || m.Check(stun.NewShortTermIntegrity(with.Password)) != nil {
+		return sent, false
 	}
 	if echo, err := m.Get(wire.ProbeTOSEcho); err == nil && len(echo) == 4 {
 		r.Arrived, r.Answered = int(echo[3]>>2), int(echo[2]>>2)
 	}
 	r.State = ReachAnswers
-	return true
+	return sent, true
 }
 
 // stateOf says what an error of a socket means.

@@ -191,11 +191,36 @@ func (s *Session) chooseRouter(ctx context.Context) (string, error) {
 		s.zone, s.others = s.others[0], s.others[1:]
 		err = s.askRoute(ctx)
 	}
+	for rest := s.untried(); err != nil && passes(err) && len(rest) > 0; rest = s.untried() {
+		picked, _, measureErr := s.web.selectZone(ctx, rest)
+		if measureErr != nil {
+			break // what the best one said is told
+		}
+		s.zone = picked
+		if again := s.askRoute(ctx); again == nil || !passes(again) {
+			err = again
+		}
+	}
 	return "router " + s.route.Router, err
+}
+
+// untried are the zones with the controllers that have not been asked for a router: the network test does not wait for those that are further away.
+func (s *Session) untried() (rest []wire.Zone) {
+	for _, zone := range s.lookup.Zones {
+		zone.Controllers = slices.DeleteFunc(slices.Clone(zone.Controllers), func(c string) bool { return s.asked[c] })
+		if len(zone.Controllers) > 0 {
+			rest = append(rest, zone)
+		}
+	}
+	return rest
 }
 
 func (s *Session) askRoute(ctx context.Context) error {
 	start := time.Now()
+	if s.asked == nil {
+		s.asked = map[string]bool{}
+	}
+	s.asked[s.zone.Controller] = true
 	err := s.web.post(ctx, s.zone.Controller, wire.PathRoute, wire.RouteRequest{Token: s.lookup.Token}, &s.route)
 	if err == nil && !strings.HasPrefix(s.route.Control, "wss://") {
 		err = fmt.Errorf("control channel at %q: %w", s.route.Control, errNotZone)

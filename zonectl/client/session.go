@@ -32,6 +32,7 @@ type Session struct {
 	known   remembered
 	began   time.Time // of the first attempt
 	others  []Measured
+	asked   map[string]bool // for a router
 	// measuredBefore says that the controller was picked by an earlier measurement.
 	measuredBefore bool
 	lookup         wire.Lookup // what the stages before the control channel found; constant afterwards
