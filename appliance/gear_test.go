@@ -503,6 +503,7 @@ func TestBrowserSeesGear(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := base + "/whip/" + meeting.Number + "?name="
+	page := sync.OnceValue(func() *pageGear { return openGearPage(t, ns) })
 	for _, c := range []struct {
 		name  string
 		start func(name string) gear
@@ -515,12 +516,12 @@ func TestBrowserSeesGear(t *testing.T) {
 		{"Aiortc", func(name string) gear { return startGear(t, ns, "aiortc", "publish", url+name) }},
 		{"GStreamer", func(name string) gear { return startGear(t, ns, "gst", "publish", url+name) }},
 		{"Page", func(name string) gear {
-			g := openGearPage(t, ns)
+			g := page()
 			g.call("publish(%q, %q)", url+name, tokenFor(t, client(t, ns), base, meeting.Number, "publisher"))
 			return g
 		}},
 		{"Encoder", func(name string) gear { // has H.264 only, as the usual studio software
-			g := openGearPage(t, ns)
+			g := page()
 			g.call("publish(%q, %q, 'video/H264')", url+name, tokenFor(t, client(t, ns), base, meeting.Number, "publisher"))
 			return g
 		}},
