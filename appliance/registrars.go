@@ -81,7 +81,7 @@ func (r *registrars) observeLocked(list []config.Tunnel) (facts config.Actual) {
 			continue
 		}
 		f := config.Fact{Key: "tunnels." + t.Name, Wanted: "registered", Actual: "registered"}
-		if err, _ := registrar.Problem(); err != nil {
+		if _, err := registrar.Problem(); err != nil {
 			f.Actual, f.Note = "not registered", err.Error()
 		}
 		facts = append(facts, f)
@@ -97,7 +97,7 @@ func (r *registrars) alarms() (list []adminapi.Alarm) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for url, registrar := range r.running {
-		if err, since := registrar.Problem(); err != nil && time.Since(since) > registerGrace {
+		if since, err := registrar.Problem(); err != nil && time.Since(since) > registerGrace {
 			list = append(list, adminapi.Alarm{Code: "tunnel", Since: since,
 				Text: fmt.Sprintf("The zone is not registered with the tunnel %s: %v. Clients cannot come in that way.", url, err)})
 		}

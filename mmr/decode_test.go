@@ -277,8 +277,7 @@ type screen struct {
 	count   map[media.Codec]int
 	gaps    int
 
-	arrived map[uint16]bool // numbers since the lowest that is missed
-	next    uint16          // number that is expected
+	next    uint16 // number that is expected
 	begun   bool
 	missing map[uint16]dataplane.Instant // when it was last asked for
 	shown   bool                         // a picture since the last switch

@@ -105,13 +105,3 @@ func (r *rateMeter) layers(list []layerInfo, encoding uint8, height int, active 
 	}
 	return list
 }
-
-// total returns the rate of all layers.
-func (r *rateMeter) total() (sum uint64) {
-	for s := range r.rate {
-		for _, rate := range r.rate[s] {
-			sum += rate
-		}
-	}
-	return sum
-}

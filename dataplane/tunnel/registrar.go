@@ -138,10 +138,10 @@ func (r *Registrar) Close() error {
 }
 
 // Problem says why the zone is not registered, and since when; nil while it is.
-func (r *Registrar) Problem() (error, time.Time) {
+func (r *Registrar) Problem() (time.Time, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.cause, r.since
+	return r.since, r.cause
 }
 
 func (r *Registrar) note(cause error) {

@@ -268,7 +268,7 @@ func TestStrangersRegister(t *testing.T) {
 	s, base := start(t, Config{Zones: []Zone{{Names: []string{"zone.example"}, Key: key.Public().(ed25519.PublicKey)}}})
 	r := register(t, base, other)
 	eventually(t, "a refusal", func() bool {
-		err, _ := r.Problem()
+		_, err := r.Problem()
 		return err != nil && strings.Contains(err.Error(), "does not know this zone's key")
 	})
 	stolen, err := signToken(key, "of another connection", time.Now())

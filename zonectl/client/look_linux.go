@@ -67,7 +67,7 @@ func dataFrom(b []byte, remote, local netip.AddrPort) (uint8, bool) {
 	}
 	var tos uint8
 	var src, dst netip.Addr
-	size, head := len(b), 0
+	var size, head int
 	switch b[0] >> 4 {
 	case 4:
 		head = int(b[0]&15) * 4

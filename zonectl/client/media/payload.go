@@ -118,7 +118,7 @@ func (f *Frames) take(payload []byte) bool {
 	case VP9:
 		f.vp9 = codecs.VP9Packet{}
 		data, err := f.vp9.Unmarshal(payload)
-		if err != nil || f.vp9.B == false && len(f.sizes) == 0 || len(f.sizes) == maxLayerFrames && f.vp9.B {
+		if err != nil || !f.vp9.B && len(f.sizes) == 0 || len(f.sizes) == maxLayerFrames && f.vp9.B {
 			return false
 		}
 		if f.vp9.B {
