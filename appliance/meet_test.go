@@ -68,6 +68,12 @@ func join(t *testing.T, b appliancetest.Browser, url, name string, scripts ...st
 		}
 	}
 	appliancetest.Until(t, b, "preview", "document.querySelector('.preview video')?.videoWidth > 0", "document.body.innerText", 20*time.Second)
+	enter(t, b, name)
+}
+
+// enter goes from the lobby into the meeting.
+func enter(t *testing.T, b appliancetest.Browser, name string) {
+	t.Helper()
 	enter := fmt.Sprintf(`(() => {
 	  const field = document.querySelector('input[autocomplete=name]');
 	  field.value = %q; field.dispatchEvent(new Event('input', {bubbles: true}));

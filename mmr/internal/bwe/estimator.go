@@ -261,7 +261,7 @@ func (e *Estimator) probed(now Time, rate float64) {
 }
 
 // useful is up to which rate it makes sense to know the path.
-func (e *Estimator) useful() float64 { return min(e.control.most, probeUse*e.wanted) }
+func (e *Estimator) useful() float64 { return min(e.control.most, probeMost, probeUse*e.wanted) }
 
 // Want says how much could be used, in bit/s: probes go no further, and there are none while it is 0.
 func (e *Estimator) Want(rate uint64) { e.wanted = float64(rate) }

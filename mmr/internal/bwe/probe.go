@@ -26,6 +26,8 @@ const (
 	probeCalm    = 1500 * time.Millisecond // after the last decrease
 	// probeUse is how far above what could be used it makes sense to know the path.
 	probeUse = 2.0
+	// probeMost is the most that is ever probed for, in bit/s, so that a burst stays small whatever is wanted.
+	probeMost = 20e6
 	// probeAbove bounds what a probe shows: a burst that left at once tells little beyond the rate that was tried.
 	probeAbove = 1.5
 	// probeEnough is how far above it the estimate has to be for probes to end.
