@@ -137,7 +137,7 @@ func (r *Registrar) Close() error {
 	return nil
 }
 
-// Problem says why the zone is not registered, and since when; nil while it is.
+// Problem says since when the zone is not registered and why; nil while it is.
 func (r *Registrar) Problem() (time.Time, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
