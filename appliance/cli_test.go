@@ -222,6 +222,17 @@ func TestConfigCommands(t *testing.T) {
 	c.want(0, words("config keys dscp"), "dscp.custom.audio", "zone")
 }
 
+// TestUnwiseIsWarnedOf: what is valid and unwise is said when it is edited, and again when it takes effect.
+func TestUnwiseIsWarnedOf(t *testing.T) {
+	c := newCommandLine(t)
+	c.want(0, words("config set dscp.profile custom"))
+	c.want(0, words("config set dscp.custom.audio CS6"), "warning: audio on 48 CS6")
+	c.want(0, words("config commit"), "warning: audio on 48 CS6", "Revision 2 is running.")
+	if out := c.want(0, words("config rollback 1")); strings.Contains(out, "warning") {
+		t.Errorf("a shipped profile is warned of:\n%s", out)
+	}
+}
+
 func TestConfigRefusals(t *testing.T) {
 	c := newCommandLine(t)
 	c.want(1, words("config get dscp.profil"), "There is no key dscp.profil.", "Did you mean dscp.profile?")

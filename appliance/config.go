@@ -49,9 +49,7 @@ func (r *remote) getCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, warning := range document.Warnings {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", printable(warning))
-			}
+			warn(cmd, document.Warnings)
 			return r.show(cmd, document, func(w io.Writer) { fmt.Fprintln(w, strings.TrimSuffix(document.YAML, "\n")) })
 		},
 	}
@@ -126,6 +124,7 @@ func (r *remote) commit(cmd *cobra.Command, c committing) error {
 	if err != nil {
 		return err
 	}
+	warn(cmd, revision.Warnings)
 	return r.show(cmd, revision, func(w io.Writer) {
 		committed(w, revision)
 		if c.confirm > 0 {
@@ -149,6 +148,13 @@ func (r *remote) confirmCommand() *cobra.Command {
 	}
 }
 
+// warn says what is valid and yet unwise.
+func warn(cmd *cobra.Command, warnings []string) {
+	for _, warning := range warnings {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", printable(warning))
+	}
+}
+
 func committed(w io.Writer, revision adminapi.Revision) {
 	lines(w, revision.Changes)
 	fmt.Fprintf(w, "Revision %d is running.\n", revision.Number)
@@ -165,6 +171,7 @@ func (r *remote) diff(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	warn(cmd, diff.Warnings)
 	return r.show(cmd, diff, func(w io.Writer) {
 		if len(diff.Lines) == 0 {
 			fmt.Fprintln(w, "The candidate is what runs.")
@@ -228,6 +235,7 @@ func (r *remote) rollbackCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warn(cmd, revision.Warnings)
 			return r.show(cmd, revision, func(w io.Writer) { committed(w, revision) })
 		},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"meetzone/appliance/appliancetest"
 )
@@ -25,7 +26,15 @@ func TestNetnsUnconfirmed(t *testing.T) {
 		t.Errorf("after a restart: profile %s, waits %v", profile(), waits())
 	}
 	daemon.Kill(t)
+	if marks := kernelMarks(t, lab); !strings.Contains(marks, "cs7") {
+		t.Errorf("with the daemon killed the kernel has lost the marks that ran:\n%s", marks)
+	}
+	begin := time.Now()
 	daemon = lab.StartIn(t, daemon.State)
+	if marks := kernelMarks(t, lab); strings.Contains(marks, "cs7") || !strings.Contains(marks, "ef") {
+		t.Errorf("when the daemon is ready the kernel has not the revision that came back:\n%s", marks)
+	}
+	t.Logf("from the start of the process to readiness, with the kernel in order: %v", time.Since(begin).Round(time.Millisecond))
 	if profile() != "rfc4594" || waits() {
 		t.Errorf("after a kill: profile %s, waits %v", profile(), waits())
 	}
@@ -39,4 +48,10 @@ func TestNetnsUnconfirmed(t *testing.T) {
 	if profile() != "webex" {
 		t.Errorf("confirmed, and after a kill: profile %s", profile())
 	}
+}
+
+// kernelMarks returns the product's own table as the kernel has it.
+func kernelMarks(t *testing.T, lab *appliancetest.Lab) string {
+	t.Helper()
+	return lab.Box.Run(t, "nft", "list", "table", "inet", "meetzone_marks")
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -125,9 +126,10 @@ func (s *Server) deleteCandidate(r *http.Request) (any, error) {
 func (s *Server) getDiff(*http.Request) (any, error) {
 	lines, err := s.cfg.Revisions.Diff()
 	if lines == nil {
-		lines = []string{}
+		return adminapi.Diff{Lines: []string{}}, err
 	}
-	return adminapi.Diff{Lines: lines}, err
+	candidate, _, candidateErr := s.cfg.Revisions.Candidate()
+	return adminapi.Diff{Lines: lines, Warnings: candidate.Warnings()}, errors.Join(err, candidateErr)
 }
 
 func (s *Server) commit(r *http.Request) (any, error) {
@@ -143,7 +145,7 @@ func (s *Server) commit(r *http.Request) (any, error) {
 	done, err := s.cfg.Revisions.Commit(r.Context(), CommitOptions{
 		Who: whoAsks(r), Comment: asked.Comment, Confirm: time.Duration(asked.ConfirmS) * time.Second,
 	})
-	return revisionOf(done, before.Document, done.Number), err
+	return committed(done, before.Document), err
 }
 
 // Bounds of the time to confirm: shorter than it takes to type the command, or longer than anybody waits, is a mistake.
@@ -167,7 +169,14 @@ func (s *Server) rollback(r *http.Request) (any, error) {
 	}
 	before := s.cfg.Revisions.Running()
 	done, err := s.cfg.Revisions.Rollback(r.Context(), asked.Revision, CommitOptions{Who: whoAsks(r), Comment: asked.Comment})
-	return revisionOf(done, before.Document, done.Number), err
+	return committed(done, before.Document), err
+}
+
+// committed is the answer to what has made a revision the running one.
+func committed(r config.Revision, before config.Document) adminapi.Revision {
+	out := revisionOf(r, before, r.Number)
+	out.Warnings = r.Document.Warnings()
+	return out
 }
 
 func (s *Server) history(*http.Request) (any, error) {

@@ -51,7 +51,8 @@ type Change struct {
 
 // Diff is how the candidate differs from what runs, one line for each key.
 type Diff struct {
-	Lines []string `json:"lines"`
+	Lines    []string `json:"lines"`
+	Warnings []string `json:"warnings,omitempty"` // what is valid and yet unwise about the candidate
 }
 
 // Commit makes the candidate the running configuration.
@@ -85,6 +86,8 @@ type Revision struct {
 	Comment string    `json:"comment,omitempty"`
 	Running bool      `json:"running,omitempty"`
 	Changes []string  `json:"changes,omitempty"` // against the revision before
+	// Warnings is what is valid and yet unwise about it; only the answers to Commit and Rollback have them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // History is all revisions that are kept, newest first.
