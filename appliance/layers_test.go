@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -126,6 +128,48 @@ func TestNetnsChromiumLayers(t *testing.T) {
 	if more := layersOf(t, small).Frames["h"] - frames; more > 2 {
 		t.Errorf("%d pictures of the largest encoding were sent after it was stopped", more)
 	}
+}
+
+// TestNetnsFirefoxLayers: Firefox sends three encodings too, stops those that nobody looks at, and takes them up again.
+func TestNetnsFirefoxLayers(t *testing.T) {
+	lab := appliancetest.New(t, 2)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t)
+	fox := appliancetest.Firefox(t, lab.Clients[0].NS)
+	join(t, fox, "https://"+lab.Clients[0].Box.String()+"/j/"+meeting.Number, "Fox")
+	if err := fox.Eval(watchLayers, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var rates []float64
+	for _, height := range []int{720, 180} {
+		dir := t.TempDir()
+		watched := make(chan error, 1)
+		go func() {
+			_, err := runZoneClient(ctx, lab, lab.Clients[1], "https://"+lab.Clients[1].Box.String(), meeting.Number, "Watcher", "--for", "14s", "--video", "none",
+				"--audio", "none", "--receive-video", "1", "--switch-every", "1s", "--switch-heights", strconv.Itoa(height), "--record", dir)
+			watched <- err
+		}()
+		want := map[int]string{720: "h", 180: "l"}[height]
+		waitLayers(t, fox, fmt.Sprintf("nothing but %s for somebody who asks for %d lines", want, height), 20*time.Second, func(l layers) bool {
+			return slices.Equal(l.Active, []string{want})
+		})
+		rates = append(rates, uplink(t, fox))
+		if err := <-watched; err != nil {
+			t.Fatal(err)
+		}
+		heights := heightsOf(t, filepath.Join(dir, "video0.ivf"))
+		largest := slices.Max(slices.Collect(maps.Keys(heights)))
+		t.Logf("asked for %d lines: keyframes by height %v, uplink %.0f kbit/s", height, heights, rates[len(rates)-1]/1000)
+		if height == 720 && largest < 400 || height == 180 && heights[180] == 0 {
+			t.Errorf("asked for %d lines, keyframes by height %v", height, heights)
+		}
+	}
+	if rates[0] < 1.3*rates[1] {
+		t.Errorf("uplink %.0f kbit/s with the largest encoding, %.0f with the smallest", rates[0]/1000, rates[1]/1000)
+	}
+	waitLayers(t, fox, "nothing for nobody", 20*time.Second, func(l layers) bool { return len(l.Active) == 0 })
 }
 
 // TestNetnsSwitchingSizes: somebody looks from one person to another, and asks for other sizes, all the time, over a path that loses 2 % of the
