@@ -4,9 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,45 +51,67 @@ func cacheFile(folder, base string) string {
 	return filepath.Join(folder, hex.EncodeToString(sum[:12])+".json")
 }
 
-// recall reads a host's file. Whatever is wrong with it, nothing is remembered then.
-func recall(folder, base string, now time.Time) (r remembered) {
+// recall reads a host's file. Whatever is wrong with it, nothing is remembered then; the error says what. That there is none is no error.
+func recall(folder, base string, now time.Time) (remembered, error) {
 	path := cacheFile(folder, base)
 	if path == "" {
-		return remembered{}
+		return remembered{}, nil
 	}
 	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return remembered{}, nil
+	}
 	if err != nil {
-		return remembered{}
+		return remembered{}, fmt.Errorf("cache: %w", err)
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxCached))
+	content, err := io.ReadAll(io.LimitReader(file, maxCached+1))
 	if err != nil {
-		return remembered{}
+		return remembered{}, fmt.Errorf("cache: %w", err)
 	}
-	return parseRemembered(content, now)
+	r, err := parseRemembered(content, now)
+	if err != nil {
+		return remembered{}, fmt.Errorf("cache %s: %w", path, err)
+	}
+	return r, nil
 }
 
-// parseRemembered reads the content of a file.
-func parseRemembered(content []byte, now time.Time) (r remembered) {
-	if json.Unmarshal(content, &r) != nil || r.Version != cacheVersion || r.Saved.After(now) || now.Sub(r.Saved) > rememberedFor {
-		return remembered{}
+// parseRemembered reads the content of a file. What is too old is nothing, which is no error; addresses that are none are left out.
+func parseRemembered(content []byte, now time.Time) (r remembered, err error) {
+	if len(content) > maxCached {
+		return remembered{}, fmt.Errorf("more than %d bytes", maxCached)
 	}
-	r.Tunnels = slices.DeleteFunc(r.Tunnels, func(u string) bool { return !isBase(u) })
-	r.Tunnels = r.Tunnels[:min(len(r.Tunnels), maxDoors)]
+	if err := json.Unmarshal(content, &r); err != nil {
+		return remembered{}, err
+	}
+	if r.Version != cacheVersion || r.Saved.After(now) || now.Sub(r.Saved) > rememberedFor {
+		return remembered{}, nil
+	}
+	r.Tunnels = bases(r.Tunnels)
 	r.Zones = r.Zones[:min(len(r.Zones), maxProbed)]
 	for i := range r.Zones {
-		r.Zones[i].Controllers = slices.DeleteFunc(r.Zones[i].Controllers, func(u string) bool { return !isBase(u) })
+		r.Zones[i].Controllers = bases(r.Zones[i].Controllers)
 	}
 	if r.Measured.After(now) || now.Sub(r.Measured) > measuredFor || !isBase(r.Controller) {
-		r.Controller = ""
+		r.Network, r.Controller, r.Measured = "", "", time.Time{}
 	}
-	return r
+	return r, nil
+}
+
+// bases leaves out what is no base URL, and what is too much.
+func bases(list []string) []string {
+	list = slices.DeleteFunc(list, func(u string) bool { return !isBase(u) })
+	return list[:min(len(list), maxDoors)]
 }
 
 // isBase says that a text is the base URL of a host.
 func isBase(text string) bool {
 	rest, found := strings.CutPrefix(text, "https://")
-	return found && rest != "" && !strings.ContainsAny(rest, "/?#@ ")
+	if !found || strings.ContainsAny(rest, "/?#@ ") {
+		return false
+	}
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host == rest && parsed.Hostname() != ""
 }
 
 // keep writes a host's file. That it cannot be written is no matter to the session.

@@ -186,7 +186,10 @@ func turns(err error) bool {
 func (s *Session) lookUp(ctx context.Context, base, number string) (string, error) {
 	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
 	s.began = time.Now()
-	s.known = recall(s.cfg.Cache, base, s.began)
+	var err error
+	if s.known, err = recall(s.cfg.Cache, base, s.began); err != nil {
+		s.log.Warn("what was remembered of the zone cannot be read and is not used", "err", err)
+	}
 	searching, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
 	answer, err := s.find(searching, s.web, base, request)
 	cancel()

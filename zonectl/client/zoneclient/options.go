@@ -47,7 +47,7 @@ func (o *options) registerReach(flags *pflag.FlagSet) {
 	flags.StringVar(&o.proxy, "proxy", "", "HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`; otherwise that of HTTPS_PROXY and NO_PROXY; none for none")
 	flags.StringVar(&o.cache, "cache", cacheFolder(), "`DIR` that keeps what lookups said and which zone was best; empty for none")
 	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
-	flags.BoolVar(&o.verbose, "verbose", false, "log to standard error")
+	flags.BoolVar(&o.verbose, "verbose", false, "log everything to standard error, not only warnings")
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
@@ -92,9 +92,11 @@ func (o *options) config() (client.Config, error) {
 		}
 		cfg.Roots = roots
 	}
+	level := slog.LevelWarn
 	if o.verbose {
-		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		level = slog.LevelDebug
 	}
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	return cfg, nil
 }
 
