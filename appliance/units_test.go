@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"meetzone/appliance/appliancetest"
+	"meetzone/appliance/config"
 )
 
 // unitCopy returns a copy of a unit that names a program which this machine has, since the product is not installed.
@@ -47,7 +51,7 @@ func systemdAnalyze(t *testing.T, args ...string) string {
 func TestUnitsAreValid(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"verify", "--man=no"}
-	for _, name := range []string{"meetzone.service", "meetzone-helper.service", "meetzone-helper.socket"} {
+	for _, name := range []string{"meetzone.service", "meetzone-helper.service", "meetzone-helper.socket", "meetzone-tunnel.service"} {
 		args = append(args, unitCopy(t, dir, name))
 	}
 	if said := systemdAnalyze(t, args...); strings.Contains(said, "meetzone") {
@@ -57,7 +61,7 @@ func TestUnitsAreValid(t *testing.T) {
 
 // TestUnitExposure: the sandboxes are as tight as docs/architecture.md promises.
 func TestUnitExposure(t *testing.T) {
-	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0} {
+	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0, "meetzone-tunnel.service": 2.0} {
 		said := systemdAnalyze(t, "security", "--offline=true", "--no-pager", unitCopy(t, t.TempDir(), name))
 		found := regexp.MustCompile(`exposure level for ` + regexp.QuoteMeta(name) + `: ([0-9.]+)`).FindStringSubmatch(said)
 		if found == nil {
@@ -68,6 +72,59 @@ func TestUnitExposure(t *testing.T) {
 			t.Errorf("exposure of %s is %s, want %.1f at most", name, found[1], most)
 		}
 		t.Logf("%s: %s", name, found[1])
+	}
+}
+
+// unitSetting is the value of a key that stands in a unit once.
+func unitSetting(t *testing.T, unit, key string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(key)+`=(.*)$`).FindAllStringSubmatch(unit, -1)
+	if len(found) != 1 {
+		t.Fatalf("the unit has %s %d times", key, len(found))
+	}
+	return found[0][1]
+}
+
+// TestTunnelUnit: the unit's command line with the example that stands above it is one that the program takes, its certificate lies in the folder that systemd
+// makes, and binding the port is all that it may do.
+func TestTunnelUnit(t *testing.T) {
+	text, err := os.ReadFile("../init/meetzone-tunnel.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := string(text)
+	example := regexp.MustCompile(`(?m)^#\s+ZONES=(.*)$`).FindStringSubmatch(unit)
+	if example == nil {
+		t.Fatal("no example of ZONES")
+	}
+	zones := strings.ReplaceAll(example[1], "ed25519:KEY", config.FormatZoneKey(make(ed25519.PublicKey, ed25519.PublicKeySize)))
+	var args []string
+	for _, word := range strings.Fields(unitSetting(t, unit, "ExecStart"))[2:] { // behind "/usr/bin/appliance tunnel"
+		switch word {
+		case "$ZONES":
+			args = append(args, strings.Fields(zones)...) // systemd splits what has no braces
+		case "${HTTPS}":
+			args = append(args, strings.TrimPrefix(unitSetting(t, unit, "Environment"), "HTTPS="))
+		default:
+			args = append(args, word)
+		}
+	}
+	var f tunnelFlags
+	command := new(cobra.Command)
+	f.runs(command)
+	if err := command.ParseFlags(args); err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	if leads, err := tunnelZones(f.zones); err != nil || len(leads) != 2 || leads[0].Dial == "" || leads[1].Key == nil {
+		t.Errorf("%q lead to %+v: %v", f.zones, leads, err)
+	}
+	if f.https != ":443" || f.state != "/var/lib/"+unitSetting(t, unit, "StateDirectory") || unitSetting(t, unit, "DynamicUser") != "yes" {
+		t.Errorf("%+v", f)
+	}
+	for _, key := range []string{"AmbientCapabilities", "CapabilityBoundingSet"} {
+		if have := unitSetting(t, unit, key); have != "CAP_NET_BIND_SERVICE" {
+			t.Errorf("%s is %s", key, have)
+		}
 	}
 }
 
