@@ -13,7 +13,8 @@ import (
 // Commit-confirm: a revision may have to be confirmed. Where nobody does so in time, since the change has cut off whoever made it, the revision
 // before it is committed again. The store knows of the waiting as long as it lasts: a start after the daemon was killed or the plug pulled goes
 // back before anything is opened (TakeBackUnconfirmed); a start after an orderly end, as for a restart that the change itself needs, goes on
-// waiting for what was left of the time (PlanRestart, resumeWaiting).
+// waiting for what was left of the time (PlanRestart, resumeWaiting), once: a start that fails for what the revision wants is followed by one that
+// goes back.
 
 // Waiting is a revision that waits to be confirmed.
 type Waiting struct {
@@ -48,15 +49,11 @@ func (r *Revisions) await(stored config.Revision, before uint64) {
 	r.setWaiting(Waiting{})
 }
 
-// resumeWaiting goes on with what an orderly end has interrupted. From here on a death takes the revision back.
-func (r *Revisions) resumeWaiting(ctx context.Context) error {
+// resumeWaiting goes on with what an orderly end has interrupted.
+func (r *Revisions) resumeWaiting() error {
 	u, found, err := r.cfg.Store.Unconfirmed()
 	if err != nil || !found {
 		return err
-	}
-	u.Planned = false
-	if err := r.cfg.Store.SetUnconfirmed(ctx, &u); err != nil {
-		return fmt.Errorf("noting that revision %d still waits to be confirmed: %w", u.Number, err)
 	}
 	r.setWaiting(Waiting{Number: u.Number, Before: u.Before, Until: time.Now().Add(u.Left)})
 	r.cfg.Logger.Warn("the configuration waits to be confirmed", "revision", u.Number, "left", u.Left, "otherwise", u.Before)
@@ -118,13 +115,11 @@ func (r *Revisions) RunCountdown(ctx context.Context, takenBack func(config.Revi
 		case errors.Is(err, ErrNotWaiting): // confirmed at the last moment
 		default:
 			r.cfg.Logger.Error("an unconfirmed revision could not be taken back; it is tried again", "revision", w.Number, "err", err)
-			w.Until = time.Now().Add(retryEvery)
-			r.setWaiting(w)
 		}
 	}
 }
 
-// takeBack commits the revision before the one that waits, unless it does not wait any more.
+// takeBack commits the revision before the one that waits, unless it does not wait any more. Where that fails, it goes on waiting for a moment.
 func (r *Revisions) takeBack(ctx context.Context, w Waiting) (config.Revision, error) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
@@ -132,10 +127,14 @@ func (r *Revisions) takeBack(ctx context.Context, w Waiting) (config.Revision, e
 		return config.Revision{}, ErrNotWaiting
 	}
 	before, err := r.cfg.Store.Revision(w.Before)
-	if err != nil {
-		return config.Revision{}, err
+	if err == nil {
+		before, err = r.commitLocked(ctx, before.Document, CommitOptions{Who: automatic, Comment: takenBackComment(w.Number, w.Before, "in time")})
 	}
-	return r.commitLocked(ctx, before.Document, CommitOptions{Who: automatic, Comment: takenBackComment(w.Number, w.Before, "in time")})
+	if err != nil && r.Waiting() == w {
+		w.Until = time.Now().Add(retryEvery)
+		r.setWaiting(w)
+	}
+	return before, err
 }
 
 // automatic is the author of revisions that the box commits by itself.
@@ -149,8 +148,12 @@ func takenBackComment(number, before uint64, why string) string {
 // died. It is called before anything is opened with a document.
 func TakeBackUnconfirmed(ctx context.Context, store config.Store, log *slog.Logger) error {
 	u, found, err := store.Unconfirmed()
-	if err != nil || !found || u.Planned {
+	if err != nil || !found {
 		return err
+	}
+	if u.Planned { // one start: if it fails, for what the revision wants, the next one goes back
+		u.Planned = false
+		return store.SetUnconfirmed(ctx, &u)
 	}
 	latest, err := store.Latest()
 	if err != nil {

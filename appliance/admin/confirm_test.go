@@ -259,3 +259,21 @@ func changeForEver(dir string) error {
 		fmt.Println("done", stable)
 	}
 }
+
+// TestPlannedStartFails: the restart that a revision needs fails because of it, and the start after that goes back.
+func TestPlannedStartFails(t *testing.T) {
+	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
+	start(t, r)
+	commitWaiting(t, r, "cannot start", time.Hour)
+	if err := r.PlanRestart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"cannot start", "first"} {
+		if err := TakeBackUnconfirmed(t.Context(), r.cfg.Store, slog.New(slog.DiscardHandler)); err != nil {
+			t.Fatal(err)
+		}
+		if latest, err := r.cfg.Store.Latest(); err != nil || latest.Document.Zone.Name != want {
+			t.Errorf("start %d: %s, want %s; %v", i+1, latest.Document.Zone.Name, want, err)
+		}
+	}
+}

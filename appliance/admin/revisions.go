@@ -127,7 +127,7 @@ func (r *Revisions) Start(ctx context.Context, first config.Document) error {
 			return err
 		}
 	}
-	return r.resumeWaiting(ctx)
+	return r.resumeWaiting()
 }
 
 // applyAll applies the document to every part, also when one fails: at a start there is nothing to go back to.
