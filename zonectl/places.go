@@ -118,10 +118,10 @@ func (c *Controller) clientOf(r *http.Request) netip.AddrPort {
 		return netip.AddrPort{} // a listener without addresses, as tests have
 	}
 	hop = netip.AddrPortFrom(hop.Addr().Unmap().WithZone(""), hop.Port())
-	trusted := c.config().TrustedProxies
-	if len(trusted) == 0 || !contains(trusted, hop.Addr()) {
+	if !c.proxied(r) {
 		return hop
 	}
+	trusted := c.config().TrustedProxies
 	said := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, text := range slices.Backward(said[max(0, len(said)-maxHops):]) {
 		addr, err := netip.ParseAddr(strings.Trim(strings.TrimSpace(text), "[]"))
@@ -134,6 +134,12 @@ func (c *Controller) clientOf(r *http.Request) netip.AddrPort {
 		}
 	}
 	return hop
+}
+
+// proxied says that a request comes from a proxy whose word is taken, which shows a certificate of its own.
+func (c *Controller) proxied(r *http.Request) bool {
+	hop, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && contains(c.config().TrustedProxies, hop.Addr().Unmap().WithZone(""))
 }
 
 // maxHops bounds how many proxies one after the other are looked at.

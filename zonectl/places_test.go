@@ -86,6 +86,9 @@ func TestLookupRanks(t *testing.T) {
 		if got := strings.Join(order, " "); got != c.order || answer.Client != c.client {
 			t.Errorf("%s (%s): %s for %s, want %s for %s", c.from, c.forwarded, got, answer.Client, c.order, c.client)
 		}
+		if proxied := strings.HasPrefix(c.from, "192.0.2."); proxied != (answer.Fingerprint == "") || !proxied && answer.Fingerprint != ownFingerprint {
+			t.Errorf("%s is told of the certificate %q: a trusted proxy shows its own", c.from, answer.Fingerprint)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func (c *Controller) serveLookup(w http.ResponseWriter, r *http.Request) {
 	answer.Zones = c.named(r)
 	answer.Tunnels = c.config().Tunnels
 	answer.Client = c.seen(r)
-	if c.shown != nil {
+	if c.shown != nil && !c.proxied(r) {
 		answer.Fingerprint = c.shown()
 	}
 	writeJSON(w, http.StatusOK, answer)

@@ -85,7 +85,7 @@ func explain(stage Stage, host string, err error) error {
 	case errors.As(err, &proxied):
 		return proxyRefused(stage, host, proxied)
 	case errors.Is(err, errNotZone):
-		return &Error{Stage: stage, Text: fmt.Sprintf("%s is not a meeting zone, or not one of this version.", host), Advice: "Check the address.", Err: err}
+		return notZone(stage, host, err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{Stage: stage, Text: fmt.Sprintf("Nothing listens at %s.", host), Advice: "Check host and port, and whether the zone runs.", Err: err}
 	case errors.Is(err, context.Canceled):
@@ -98,12 +98,16 @@ func explain(stage Stage, host string, err error) error {
 
 // untrusted names the certificate that was refused, so that it can be compared with what the box shows.
 func untrusted(stage Stage, host string, verification *tls.CertificateVerificationError) error {
-	cause := &UntrustedError{Host: host, Err: verification.Err}
+	cause, by := &UntrustedError{Host: host, Err: verification.Err}, ""
 	if len(verification.UnverifiedCertificates) > 0 {
 		cause.Fingerprint = Fingerprint(verification.UnverifiedCertificates[0])
+		by = issuer(verification.UnverifiedCertificates[0])
 	}
-	return &Error{Stage: stage, Text: fmt.Sprintf("The certificate of %s is not trusted (%v); its SHA-256 fingerprint is %s.",
-		host, verification.Err, cause.Fingerprint),
+	text := fmt.Sprintf("The certificate of %s is not trusted (%v); its SHA-256 fingerprint is %s", host, verification.Err, cause.Fingerprint)
+	if by != "" {
+		text += ", and it was issued by " + quoted(by)
+	}
+	return &Error{Stage: stage, Text: text + ".",
 		Advice: "If it is the one that the box shows, trust the authority that issued it; if not, a proxy on the way opens TLS connections.", Err: cause}
 }
 

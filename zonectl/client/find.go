@@ -79,6 +79,7 @@ func (s *Session) tunnels() (list []string) {
 type found struct {
 	base   string
 	lookup wire.Lookup
+	by     shown
 	err    error
 }
 
@@ -100,7 +101,7 @@ func (s *Session) find(ctx context.Context, w *web, base string, request wire.Lo
 		go func() {
 			f := found{base: door}
 			start := time.Now()
-			f.err = w.post(ctx, door, wire.PathLookup, request, &f.lookup)
+			f.by, f.err = w.ask(ctx, door, wire.PathLookup, request, &f.lookup)
 			if ctx.Err() == nil || f.err == nil {
 				s.note(StageLookup, w.way, door, start, f.err)
 			}
@@ -212,8 +213,8 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 	if s.web.way.kind != WayDirect {
 		detail += ", through " + s.web.way.String()
 	}
-	if said := s.intercepted(); said != "" {
-		detail += "; " + said
+	if s.interception = interception(answer.by, s.lookup.Fingerprint, hostOf(answer.base)); s.interception != "" {
+		detail += "; a proxy on the way opens TLS connections"
 	}
 	return detail, nil
 }
@@ -226,14 +227,4 @@ func (s *Session) remember(base string) {
 	if err := keep(s.cfg.Cache, base, now); err != nil {
 		s.log.Debug("not remembered", "err", err)
 	}
-}
-
-// intercepted says that a proxy on the way opens TLS connections, "" where none does: the zone says which certificate it has shown, and this end has seen
-// another one, which whoever installed the proxy's authority here would not notice otherwise.
-func (s *Session) intercepted() string {
-	seen := s.web.seen.Load()
-	if s.lookup.Fingerprint == "" || seen == nil || Fingerprint(seen) == s.lookup.Fingerprint {
-		return ""
-	}
-	return fmt.Sprintf("a proxy on the way opens TLS connections (its certificate is by %q)", seen.Issuer.CommonName)
 }

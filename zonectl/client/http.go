@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"meetzone/dscp"
@@ -26,8 +24,7 @@ type web struct {
 	way    way
 	marks  dscp.Marks
 	trust  *tls.Config
-	seen   atomic.Pointer[x509.Certificate] // of the latest answer
-	direct bool                             // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
+	direct bool // no proxy and no tunnel is on the way: UDP and TCP of the media port may be tried
 }
 
 func newWeb(cfg Config, marks dscp.Marks, by way) *web {
@@ -93,13 +90,19 @@ func (w *web) close() { w.client.CloseIdleConnections() }
 
 // post sends a request and decodes the answer into out.
 func (w *web) post(ctx context.Context, base, path string, in, out any) error {
+	_, err := w.ask(ctx, base, path, in, out)
+	return err
+}
+
+// ask is post that also tells who has answered.
+func (w *web) ask(ctx context.Context, base, path string, in, out any) (shown, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return fmt.Errorf("encode request: %w", err)
+		return shown{}, fmt.Errorf("encode request: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return shown{}, fmt.Errorf("make request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	return w.do(request, out)
@@ -111,34 +114,33 @@ func (w *web) get(ctx context.Context, base, path string, out any) error {
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	return w.do(request, out)
+	_, err = w.do(request, out)
+	return err
 }
 
 // do returns a *wire.Error when the server says why not.
-func (w *web) do(request *http.Request, out any) error {
+func (w *web) do(request *http.Request, out any) (by shown, err error) {
 	response, err := w.client.Do(request)
 	if err != nil {
-		return err
+		return shown{}, err
 	}
 	defer response.Body.Close()
-	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
-		w.seen.Store(response.TLS.PeerCertificates[0])
-	}
+	by = shownBy(response)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return by, fmt.Errorf("read answer: %w", err)
 	}
 	if response.StatusCode/100 != 2 {
 		var said wire.Error
 		if json.Unmarshal(body, &said) == nil && said.Text != "" {
-			return &said
+			return by, &said
 		}
-		return fmt.Errorf("%s answers %s: %w", request.URL.Host, response.Status, errNotZone)
+		return by, &notZoneError{Host: request.URL.Host, Answer: response.Status, shown: by}
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("%s answers with something else: %w", request.URL.Host, errNotZone)
+		return by, &notZoneError{Host: request.URL.Host, Answer: "with something else", shown: by}
 	}
-	return nil
+	return by, nil
 }
 
 // Start starts a meeting, where the zone's policy permits it to anyone on the network. Of the configuration it uses what says how to reach the zone.

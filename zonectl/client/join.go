@@ -45,7 +45,7 @@ func Join(ctx context.Context, cfg Config) (*Session, error) {
 	go s.run(life, first)
 	if err := s.stage(StageMedia, s.route.Router, func() (string, error) { return s.awaitMedia(ctx) }); err != nil {
 		_ = s.Close()
-		return nil, withLink(err, s.base, s.lookup.Meeting.Number, nil)
+		return nil, withLink(withInterception(err, s.interception), s.base, s.lookup.Meeting.Number, nil)
 	}
 	return s, nil
 }
@@ -103,7 +103,7 @@ func (s *Session) connect(ctx context.Context) (*channel, error) {
 	s.web = newWeb(s.cfg, s.marks, first)
 	opened, err := s.connectTo(ctx, base, number)
 	if err != nil {
-		return nil, withLink(err, base, number, s.attempts)
+		return nil, withLink(withInterception(err, s.interception), base, number, s.attempts)
 	}
 	return opened, nil
 }

@@ -36,6 +36,7 @@ type Session struct {
 	// measuredBefore says that the controller was picked by an earlier measurement.
 	measuredBefore bool
 	lookup         wire.Lookup // what the stages before the control channel found; constant afterwards
+	interception   string      // a sentence that says that a proxy on the way opens TLS connections, from the lookup
 	zone           Measured
 	route          wire.Route
 

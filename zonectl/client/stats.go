@@ -19,6 +19,8 @@ type Stats struct {
 	Media  [numMedia]MediumStats
 	Slots  []SlotStats
 	Ping   time.Duration // round trip of the control channel, 0 unknown
+	// Intercepted is a sentence that says that a proxy on the way opens TLS connections; "": nothing looks like it.
+	Intercepted string
 }
 
 // MediumStats tells how one medium travels, and what came of it.
@@ -75,7 +77,8 @@ func (s *Stats) FirstMedia() (first time.Time) {
 // Stats asks for everything at once.
 func (s *Session) Stats() Stats {
 	s.mu.Lock()
-	all := Stats{Began: s.began, Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip, Way: s.web.way.String(), Tried: slices.Clone(s.attempts)}
+	all := Stats{Began: s.began, Stages: make(map[Stage]time.Duration), Zone: s.zone.Zone.ID, Router: s.route.Router, Ping: s.pingTrip, Way: s.web.way.String(), Tried: slices.Clone(s.attempts),
+		Intercepted: s.interception}
 	for stage, took := range s.stages {
 		all.Stages[stage] = took
 	}

@@ -70,8 +70,9 @@ func describe(err error) failure {
 	var untrusted *client.UntrustedError
 	if errors.As(err, &untrusted) {
 		f.Fingerprint = untrusted.Fingerprint
-		f.Advice = "Compare the fingerprint with the one that the box shows; then give the certificate, or that of its authority, with --ca FILE. " +
-			"For a test --insecure trusts any certificate."
+		f.Advice = "Compare the fingerprint with the one that the box shows. If it is the same, give the certificate, or that of its authority, with --ca FILE; " +
+			"for a test --insecure trusts any certificate. If it is another one, a proxy on the way opens TLS connections: ask the network's administrator to let " +
+			"those to " + untrusted.Host + " pass unopened."
 	}
 	return f
 }

@@ -21,6 +21,8 @@ type report struct {
 	Router string                       `json:"router"`
 	Slots  []slotReport                 `json:"slots"`
 	Media  map[wire.Medium]mediumReport `json:"media"`
+	// Intercepted is a sentence that says that a proxy on the way opens TLS connections.
+	Intercepted string `json:"intercepted,omitempty"`
 }
 
 type triedReport struct {
@@ -109,7 +111,7 @@ var rungNames = map[string]string{"udp": "UDP 8801", "tcp": "TCP 8801", "tls": "
 
 func newReport(stats client.Stats) report {
 	r := report{Stages: make(map[string]float64), Way: stats.Way, Tried: triedOf(stats.Tried), Zone: stats.Zone, Router: stats.Router, Slots: []slotReport{},
-		Media: make(map[wire.Medium]mediumReport)}
+		Media: make(map[wire.Medium]mediumReport), Intercepted: stats.Intercepted}
 	if first := stats.FirstMedia(); !first.IsZero() {
 		r.First = hundredths(first.Sub(stats.Began))
 	}
@@ -155,4 +157,7 @@ func printStats(out io.Writer, stats client.Stats) {
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.2f ms\n", s.Mid, who, s.Received, s.Lost, milliseconds(s.Jitter))
 	}
 	table.Flush()
+	if stats.Intercepted != "" {
+		fmt.Fprintln(out, "\n"+stats.Intercepted)
+	}
 }
