@@ -29,8 +29,9 @@ import (
 
 // StreamConfig describes a connection that is to carry datagrams.
 type StreamConfig struct {
-	Conn    net.Conn // written to and read; closed with the stream
-	Rung    Rung     // TCP or TLS
+	Conn net.Conn // written to and read; closed with the stream
+	Rung Rung     // TCP or TLS
+	// Framing is called once, before the stream has an id.
 	Framing func(*Stream) Framing
 	// Class marks the connection from the beginning; a path's class does so when it is adopted.
 	Class dscp.Class
@@ -146,12 +147,12 @@ func (p *Plane) OpenStream(cfg StreamConfig) (*Stream, error) {
 	s.tos, _ = HandshakeTOS(cfg.Conn)
 	s.home.Store(-1)
 	s.out.init()
+	s.framing = cfg.Framing(s) // before others can find the stream, and end it
 	if err := p.streams.add(s); err != nil {
 		cfg.Conn.Close()
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
 	s.base = s.StreamPath(remote, local.Addr())
-	s.framing = cfg.Framing(s)
 	s.prepare()
 	s.SetClass(cfg.Class)
 	p.streams.running.Go(s.runReader)

@@ -151,6 +151,10 @@ func (se *session) allocate() *failure {
 	if !ok {
 		return quotaReached
 	}
+	if !se.hold(se.user, relayed) {
+		se.server.release(se.user, relayed)
+		return mismatch
+	}
 	se.relayed = relayed
 	se.stream.Trust()
 	addAddress(se.out, stun.AttrXORRelayedAddress, relayed)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +29,14 @@ type session struct {
 
 	user      string
 	integrity stun.MessageIntegrity
-	relayed   netip.AddrPort // valid: there is an allocation
+	relayed   netip.AddrPort // valid: there is an allocation; the reader's, as is all above
 	peers     atomic.Pointer[[]peer]
+
+	// mu guards what follows: the reader takes an allocation, and whoever ends the stream gives it back.
+	mu   sync.Mutex
+	done bool           // the stream has ended, or the client gave the allocation back
+	held netip.AddrPort // valid: to be given back
+	by   string         // the user it is counted for
 }
 
 // peer is one of the box's addresses that the client talks to.
@@ -232,11 +239,26 @@ func addrPort(a stun.XORMappedAddress) netip.AddrPort {
 	return netip.AddrPortFrom(ip.Unmap(), uint16(a.Port))
 }
 
-// ended gives the allocation back.
+// hold notes an allocation that is to be given back at the end; false: the end has come already.
+func (se *session) hold(user string, relayed netip.AddrPort) bool {
+	se.mu.Lock()
+	defer se.mu.Unlock()
+	if se.done {
+		return false
+	}
+	se.held, se.by = relayed, user
+	return true
+}
+
+// ended gives the allocation back. Any goroutine, more than once.
 func (se *session) ended(reason error) {
-	if se.relayed.IsValid() {
-		se.server.release(se.user, se.relayed)
-		se.server.cfg.Logger.Debug("allocation ended", "relayed", se.relayed, "reason", reason)
+	se.mu.Lock()
+	held, by := se.held, se.by
+	se.held, se.done = netip.AddrPort{}, true
+	se.mu.Unlock()
+	if held.IsValid() {
+		se.server.release(by, held)
+		se.server.cfg.Logger.Debug("allocation ended", "relayed", held, "reason", reason)
 	}
 }
 

@@ -230,6 +230,30 @@ func TestRelayHostile(t *testing.T) {
 	}
 }
 
+// TestSessionEnds: an allocation is given back whichever comes first, the end of the stream or the allocation.
+func TestSessionEnds(t *testing.T) {
+	server, _, dial := relay(t, nil)
+	var se *session
+	stream, err := server.cfg.Plane.OpenStream(dataplane.StreamConfig{Conn: dial(), Rung: dataplane.TLS, Framing: func(s *dataplane.Stream) dataplane.Framing {
+		se = newSession(server, s)
+		return se
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	se.user = "s1"
+	se.in = stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
+		stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{udpProtocol, 0, 0, 0}})
+	se.ended(net.ErrClosed)
+	if f := se.allocate(); f == nil {
+		t.Error("an allocation after the end")
+	}
+	if n := server.Stats().Allocations; n != 0 {
+		t.Errorf("%d allocations are left", n)
+	}
+}
+
 // FuzzCut takes any bytes as what a client with an allocation sends: nothing panics, no frame is longer than what is there, and every
 // payload is a part of it.
 func FuzzCut(f *testing.F) {
