@@ -40,8 +40,8 @@ type Estimator struct {
 	loss     lossControl
 	prober   prober
 
-	began                   Time // first packet, 0 none
 	firstReport             Time
+	heard                   Time          // last report, or when packets began to go out, also after a pause; 0 never
 	sent                    Time          // last packet
 	reported                Time          // last report, 0 none
 	roundTrip               time.Duration // as told
@@ -77,8 +77,8 @@ func New(c Config) *Estimator {
 
 // Send takes note of a packet that is about to be sent over a path, and returns its transport-wide number.
 func (e *Estimator) Send(now Time, path uint8, size int) uint16 {
-	if e.began == 0 {
-		e.began = now
+	if e.heard == 0 || now-e.sent > silentAfter && !e.Silent() {
+		e.heard = now // there was nothing to report
 	}
 	e.out.add(now, size)
 	e.sent = now
@@ -171,8 +171,9 @@ func (e *Estimator) got(p *sent, path uint8, at Time) {
 func (e *Estimator) update(now Time) {
 	if e.reported == 0 {
 		e.firstReport = now
+		e.limit = math.Inf(1) // these reports say more, and what was said before would hold for ever
 	}
-	e.reported = now
+	e.reported, e.heard = now, now
 	e.prober.started = true
 	arriving := e.acked.rate()
 	limited := e.out.rateAt(now) < limitedBelow*e.control.rate
@@ -266,14 +267,22 @@ func (e *Estimator) useful() float64 { return min(e.control.most, probeMost, pro
 // Want says how much could be used, in bit/s: probes go no further, and there are none while it is 0.
 func (e *Estimator) Want(rate uint64) { e.wanted = float64(rate) }
 
-// ProbeDue tells whether a probe is under way or should begin.
+// ProbeDue tells whether a probe is under way or should begin. Where reports do not come, probes may be all that is sent, and so all that
+// can bring them back.
 func (e *Estimator) ProbeDue(now Time) bool {
 	p := &e.prober
+	silent := e.Silent()
+	if silent && p.id != 0 && !p.sending && time.Duration(now-p.began) > probeWait {
+		p.probe = probe{}
+	}
 	switch {
 	case p.sending:
 		return true
-	case p.id != 0 || !p.started || now < p.next || e.wanted == 0:
+	case p.id != 0 || !p.started && !silent || now < p.next || e.wanted == 0:
 		return false
+	case silent:
+		e.settled = true
+		return true
 	case !e.settled:
 		e.settled = p.count >= firstProbes // it did not work out
 		return !e.settled
@@ -311,8 +320,11 @@ func (e *Estimator) Unprobed(now Time) {
 // nothing, is not flooded until its consent expires.
 const silentAfter = Time(2 * time.Second)
 
-// Silent tells whether reports have ceased to come.
-func (e *Estimator) Silent() bool { return e.reported != 0 && e.sent-e.reported > silentAfter }
+// Silent tells whether reports have ceased to come, or have never begun and nothing else tells what the receiver can take.
+func (e *Estimator) Silent() bool {
+	otherwise := e.reported == 0 && (e.fallback || !math.IsInf(e.limit, 1))
+	return e.heard != 0 && e.sent-e.heard > silentAfter && !otherwise
+}
 
 // Target returns the estimate in bit/s.
 func (e *Estimator) Target() float64 {
@@ -332,7 +344,7 @@ func (e *Estimator) Ample() bool {
 
 // Known tells whether the estimate rests on anything.
 func (e *Estimator) Known() bool {
-	return e.reported != 0 && e.settled || e.fallback || !math.IsInf(e.limit, 1)
+	return e.reported != 0 && e.settled || e.fallback || !math.IsInf(e.limit, 1) || e.Silent()
 }
 
 // Limit takes what the receiver itself says that it can take, in bit/s (REMB).

@@ -149,6 +149,75 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestPause: where nothing was sent for a while, nothing could be reported, and the receiver has what it had. When it does not report
+// afterwards, it is silent as ever.
+func TestPause(t *testing.T) {
+	s := newSim(t, 2e6, linkStep{rate: 5e6, delay: delay})
+	s.run(5 * time.Second)
+	before, now := s.e.Target(), Time(65*time.Second)
+	s.e.Send(now, 0, 1000)
+	if got := s.e.Target(); s.e.Silent() || got < before {
+		t.Errorf("after a pause the estimate is %.0f, before %.0f", got, before)
+	}
+	for range 25 {
+		now += Time(100 * time.Millisecond)
+		s.e.Send(now, 0, 1000)
+	}
+	if !s.e.Silent() {
+		t.Error("nothing is reported after the pause, and the receiver is not silent")
+	}
+	if now += Time(time.Minute); !s.e.ProbeDue(now) {
+		t.Error("a silent receiver is not probed")
+	}
+	if s.e.Send(now, 0, 1000); !s.e.Silent() {
+		t.Error("a pause has made a silent receiver one that hears")
+	}
+	s.e.Probe(now)
+	for range 20 {
+		s.e.Send(now, 0, 1000)
+	}
+	if now += Time(10 * time.Second); !s.e.ProbeDue(now) {
+		t.Error("a silent receiver is not probed again")
+	}
+}
+
+// TestNeverReported: a receiver that never reports gets the least, unless it tells by other reports what it can take.
+func TestNeverReported(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tell   func(*Estimator)
+		silent bool
+	}{
+		{"nothing", func(*Estimator) {}, true},
+		{"reports", func(e *Estimator) { e.Report(1, 100, 0) }, false},
+		{"REMB", func(e *Estimator) { e.Limit(1e6) }, false},
+	} {
+		e := New(Config{})
+		c.tell(e)
+		for i := range 30 {
+			if e.Send(Time(i+1)*Time(100*time.Millisecond), 0, 1000); i == 10 && e.Silent() {
+				t.Errorf("%s: silent after a second", c.name)
+			}
+		}
+		if e.Silent() != c.silent || !e.Known() || (e.Target() == DefaultLeast) != c.silent {
+			t.Errorf("%s: silent %v, known %v, estimate %.0f", c.name, e.Silent(), e.Known(), e.Target())
+		}
+		if e.Want(1e6); e.ProbeDue(Time(4*time.Second)) != c.silent {
+			t.Errorf("%s: a probe is due: %v", c.name, !c.silent)
+		}
+	}
+}
+
+// TestEarlyLimit: a REMB that came before the first transport-wide report does not count from then on.
+func TestEarlyLimit(t *testing.T) {
+	s := newSim(t, 2e6, linkStep{rate: 5e6, delay: delay})
+	s.e.Limit(100_000)
+	s.run(5 * time.Second)
+	if got := s.e.Target(); got < 1e6 {
+		t.Errorf("the estimate is %.0f", got)
+	}
+}
+
 // TestReports: without transport-wide feedback, reports without loss leave the rate, and loss lowers it; a REMB is obeyed.
 func TestReports(t *testing.T) {
 	e := New(Config{})
