@@ -66,6 +66,9 @@ func (q *streamQueue) open(class dscp.Class) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if cap(q.filling.data) > 0 {
+		return // it is adopted again, and what waits stays
+	}
 	q.filling, q.spare = newBatchOut(size), newBatchOut(size)
 }
 
@@ -117,7 +120,7 @@ func (m *queuedDatagram) old(now Instant) bool {
 func (q *streamQueue) take(emptied batchOut) (full batchOut, control []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.short && cap(emptied.data) < maxQueueBytes && cap(emptied.data) == cap(q.filling.data) && cap(emptied.data) > 0 {
+	if q.short && cap(emptied.data) < maxQueueBytes && cap(emptied.data) <= cap(q.filling.data) && cap(emptied.data) > 0 {
 		emptied = newBatchOut(2 * cap(emptied.data))
 		q.short = false
 	}
