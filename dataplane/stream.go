@@ -70,6 +70,7 @@ type Stream struct {
 	framing Framing
 	base    Path
 	source  netip.Addr // that unadopted connections are counted by
+	counted bool       // among the unadopted; guarded by streams.mu
 	tos     uint8      // of the handshake: the kernel tells no other of a connection
 	ended   func(error)
 	done    chan struct{} // closed when it has ended
@@ -77,7 +78,8 @@ type Stream struct {
 	class   atomic.Uint32
 	home    atomic.Int32 // the worker that adopted it, -1: none yet
 	trusted atomic.Bool  // adopted, or the framing vouches for the peer
-	paths   []Path       // adopted ones; the home worker's
+	paths   []Path       // adopted ones; the home worker's, as is what follows
+	emptied uint         // how often the last path was released
 
 	out streamQueue
 
@@ -358,11 +360,26 @@ func (w *Worker) Release(p *Path) {
 		if s.paths[i] == *p {
 			s.paths = append(s.paths[:i], s.paths[i+1:]...)
 			if len(s.paths) == 0 {
-				time.AfterFunc(lingerFor, func() { s.end(errReleased) })
+				s.emptied++
+				w.endLater(s, s.emptied)
 			}
 			return
 		}
 	}
+}
+
+// endLater ends a stream after lingerFor, unless it has been adopted again by then.
+func (w *Worker) endLater(s *Stream, emptied uint) {
+	time.AfterFunc(lingerFor, func() {
+		err := w.Post(TaskFunc(func(Instant) {
+			if len(s.paths) == 0 && s.emptied == emptied {
+				s.end(errReleased)
+			}
+		}))
+		if err != nil { // the worker has ended, or has no time for anything
+			s.end(errReleased)
+		}
+	})
 }
 
 // Peer returns the far end of the connection that carries a path, which is not the path's where it is a relayed one. Worker's thread.

@@ -215,6 +215,64 @@ func TestStreamBounds(t *testing.T) {
 	hearFrame(t, conn)
 }
 
+// TestStreamWithoutAddress: a stream whose peer has no address that can be read is counted, and no longer when it has ended.
+func TestStreamWithoutAddress(t *testing.T) {
+	p := startPlane(t, testConfig("127.0.0.1:0"), func(w *Worker) Handler { return newAdopting(w, dscp.Audio) })
+	near, far := net.Pipe()
+	defer far.Close()
+	s, err := p.OpenStream(StreamConfig{Conn: near, Rung: TLS, Framing: func(*Stream) Framing { return &lengthPrefixed{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := p.StreamStats().Unadopted; n != 1 {
+		t.Errorf("%d unadopted, want 1", n)
+	}
+	s.Close()
+	if n := p.StreamStats().Unadopted; n != 0 {
+		t.Errorf("%d unadopted after the end", n)
+	}
+}
+
+// TestStreamAdoptedAgain: a stream whose last path was released and adopted again lives on, and ends when that is released too.
+func TestStreamAdoptedAgain(t *testing.T) {
+	p := startPlane(t, testConfig("127.0.0.1:0"), func(w *Worker) Handler { return newAdopting(w, dscp.Audio) })
+	conn := dialTCP(t, p)
+	say(t, conn, framed(check(40)))
+	hearFrame(t, conn)
+	s, w := onlyStream(t, p), p.Workers()[0]
+	on := func(f func()) {
+		t.Helper()
+		if err := w.Do(t.Context(), func(Instant) { f() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on(func() {
+		w.Release(&s.base)
+		w.Adopt(&s.base, dscp.Video)
+	})
+	time.Sleep(lingerFor + 200*time.Millisecond)
+	say(t, conn, framed(check(40)))
+	hearFrame(t, conn)
+	on(func() { w.Release(&s.base) })
+	waitFor(t, "the stream to end", func() bool { return p.StreamStats().Open == 0 })
+}
+
+// TestStreamQueueGrows: a queue that is too small doubles up to its bound, and not further.
+func TestStreamQueueGrows(t *testing.T) {
+	var q streamQueue
+	q.init()
+	q.open(dscp.Audio)
+	batch, datagram := q.spare, make([]byte, 1200)
+	for range 40 {
+		for q.putLocked(&Path{}, dscp.Video, 0, datagram) {
+		}
+		batch, _ = q.take(batch)
+	}
+	if got := cap(batch.data); got != maxQueueBytes {
+		t.Errorf("the queue has %d bytes, want %d", got, maxQueueBytes)
+	}
+}
+
 // TestStreamCongested: a peer that stops reading gets nothing that is older than the limit when it reads again, and of what was dropped
 // audio is a smaller part than video.
 func TestStreamCongested(t *testing.T) {

@@ -77,6 +77,7 @@ func (t *streams) add(s *Stream) error {
 	t.slots[slot].Store(s)
 	t.unadopted[s.source]++
 	t.waiting++
+	s.counted = true
 	t.open++
 	t.opened.Add(1)
 	return nil
@@ -101,14 +102,14 @@ func (t *streams) adopted(s *Stream) {
 
 // countLocked ends the counting of an unadopted stream.
 func (t *streams) countLocked(s *Stream) {
-	if !s.source.IsValid() {
+	if !s.counted {
 		return
 	}
+	s.counted = false
 	if t.unadopted[s.source]--; t.unadopted[s.source] == 0 {
 		delete(t.unadopted, s.source)
 	}
 	t.waiting--
-	s.source = netip.Addr{}
 }
 
 // remove takes a stream out of the table; false when it was not there any more.
