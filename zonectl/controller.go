@@ -76,6 +76,7 @@ type Controller struct {
 	keeper        *keeper
 	ways          *wayBook
 	opened        time.Time
+	run           string // names this run of the daemon
 	returns       []byte // key of what sessions come back with after a restart
 	server        *http.Server
 	monitor       *monitor
@@ -138,7 +139,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		c.tokens[id] = token
 	}
 	c.life, c.cancel = context.WithCancel(context.Background())
-	c.opened = time.Now()
+	c.opened, c.run = time.Now(), newSecret()
 	c.ways = &wayBook{networks: map[netip.Prefix]*NetworkWays{}}
 	if c.returns, err = hkdf.Key(sha256.New, deps.SigningKey.Seed(), nil, "meetzone returns", sha256.Size); err != nil {
 		return nil, fmt.Errorf("zonectl: %w", err)
@@ -186,6 +187,9 @@ func (c *Controller) Close() error {
 	c.meetingsAlive.Wait()
 	c.stopKeeping()
 	c.keeping.Wait()
+	c.mu.Lock()
+	clear(c.meetings)
+	c.mu.Unlock()
 	farewell := time.AfterFunc(farewellWithin, c.cancel)
 	c.channelsAlive.Wait() // net/http does not wait for WebSockets
 	farewell.Stop()
@@ -353,8 +357,11 @@ func (c *Controller) open(number string) (*meeting, error) {
 		}
 	}
 	room, found := c.rooms[number]
-	if !found {
+	switch {
+	case !found:
 		return nil, errEnded
+	case c.closed:
+		return nil, errBusy // the keeper still reads what there was
 	}
 	delete(c.meetings, number) // one that has just ended
 	return c.startLocked(spec{number: number, title: room.Title, room: true, lock: lock{room.Passcode, room.HostKey}})
@@ -371,11 +378,11 @@ func (c *Controller) inProgress(number string) *meeting {
 func (c *Controller) meetingEnded(m *meeting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if m.suspended {
+		return // the keeper has to find it; Close empties the table
+	}
 	if c.meetings[m.number] == m {
 		delete(c.meetings, m.number)
-	}
-	if m.suspended {
-		return
 	}
 	c.keeper.touch(m.number)
 	if !m.room && len(c.ended) < maxEnded {

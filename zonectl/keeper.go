@@ -26,6 +26,11 @@ type Kept struct {
 	HostKey  []byte    `json:"host_key"`           // digest
 	Created  time.Time `json:"created"`
 	Started  time.Time `json:"started,omitzero"` // zero: nobody has come yet
+	// Room says that the meeting is in a room, which has its title and its secrets itself.
+	Room bool `json:"room,omitempty"`
+	// Run is the last one of the daemon in which somebody came; what it gave people to come back with is good in the next one.
+	Run     string               `json:"run,omitempty"`
+	Revoked map[string]time.Time `json:"revoked,omitempty"` // tokens of those who were removed, and until when they are remembered
 }
 
 // keeper brings the table of kept meetings up to date. Nobody waits for it: a meeting goes on while the disk is silent or full.
@@ -57,11 +62,18 @@ func (k *keeper) touch(number string) {
 	}
 }
 
+// keepAgain is how long after a failure the keeper tries again.
+const keepAgain = 10 * time.Second
+
 // runKeeper writes until the context ends, and then what is left.
 func (k *keeper) runKeeper(ctx context.Context) {
+	again := time.NewTicker(keepAgain)
+	defer again.Stop()
 	for {
 		select {
 		case <-k.wake:
+			k.write(ctx)
+		case <-again.C:
 			k.write(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.Background(), farewellWithin)
@@ -72,7 +84,7 @@ func (k *keeper) runKeeper(ctx context.Context) {
 	}
 }
 
-// write brings every meeting up to date that was touched.
+// write brings every meeting up to date that was touched. What fails stays to be done.
 func (k *keeper) write(ctx context.Context) {
 	k.mu.Lock()
 	dirty := k.dirty
@@ -86,7 +98,13 @@ func (k *keeper) write(ctx context.Context) {
 		} else {
 			err = k.table.Delete(ctx, number)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err == nil {
+			continue
+		}
+		k.mu.Lock()
+		k.dirty[number] = true
+		k.mu.Unlock()
+		if ctx.Err() == nil {
 			k.log.Warn("a meeting would not survive a restart", "meeting", number, "error", err)
 		}
 	}
@@ -97,11 +115,17 @@ func (c *Controller) kept(number string) (Kept, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.meetings[number]
-	if m == nil || m.room {
+	if m == nil {
 		return Kept{}, false
 	}
 	info := m.public.Load()
-	kept := Kept{Number: number, Title: info.Title, Locked: info.Locked, Passcode: m.lock.passcode, HostKey: m.lock.hostKey, Created: m.created}
+	kept := Kept{Number: number, Locked: info.Locked, Created: m.created, Room: m.room, Run: c.run, Revoked: *m.barred.Load()}
+	if m.before != "" && !m.entered.Load() {
+		kept.Run = m.before // a start that fails makes nobody's secret worthless
+	}
+	if !m.room {
+		kept.Title, kept.Passcode, kept.HostKey = info.Title, m.lock.passcode, m.lock.hostKey
+	}
 	if info.Started != 0 {
 		kept.Started = time.Unix(info.Started, 0)
 	}
@@ -116,10 +140,19 @@ func (c *Controller) recallMeetings() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for number, k := range c.store.Meetings.All() {
-		if wire.Number(number) != number || c.takenLocked(number) {
+		room, isRoom := c.rooms[number]
+		switch {
+		case k.Room && !isRoom:
+			c.keeper.touch(number) // deleted meanwhile
+			continue
+		case wire.Number(number) != number || isRoom != k.Room:
 			continue
 		}
-		s := spec{number: number, title: k.Title, locked: k.Locked, lock: lock{k.Passcode, k.HostKey}, created: k.Created, started: k.Started}
+		s := spec{number: number, title: k.Title, locked: k.Locked, lock: lock{k.Passcode, k.HostKey}, created: k.Created, started: k.Started,
+			room: k.Room, before: k.Run, revoked: k.Revoked}
+		if k.Room {
+			s.title, s.lock = room.Title, lock{room.Passcode, room.HostKey}
+		}
 		if _, err := c.startLocked(s); err != nil {
 			c.log.Warn("a meeting of the last run is given up", "meeting", number, "error", err)
 			c.keeper.touch(number)
@@ -164,35 +197,45 @@ type returnee struct {
 	role        wire.Role
 }
 
+// returnTokens is how old the join token may be of somebody who comes back.
+const returnTokens = 7 * 24 * time.Hour
+
 // returnSecret is the secret of a welcome: random, and signed with who the session is, so that the next run of the daemon knows it again.
 // Participant ids and roles are no secrets.
-func (c *Controller) returnSecret(s *session, number string) string {
+func (c *Controller) returnSecret(s *session, m *meeting) string {
 	said := strings.Join([]string{s.participant, string(s.role), newSecret()[:12]}, ".")
-	return said + "." + c.signReturn(said, s.id, number)
+	return said + "." + c.signReturn(said, s.id, s.claims.ID, c.run, m)
 }
 
-// signReturn signs what a secret says.
-func (c *Controller) signReturn(said, session, number string) string {
+// signReturn signs what a secret says: for one session of one token, given by one run, in one meeting as long as it is locked with the same
+// passcode and host key.
+func (c *Controller) signReturn(said, session, token, run string, m *meeting) string {
 	mac := hmac.New(sha256.New, c.returns)
-	fmt.Fprintf(mac, "%s\x00%s\x00%s\x00%s", c.config().Zone, number, session, said)
+	fmt.Fprintf(mac, "%s\x00%s\x00%d\x00%x\x00%x\x00%s\x00%s\x00%s\x00%s", c.config().Zone, m.number, m.created.UnixNano(), m.lock.passcode, m.lock.hostKey,
+		run, token, session, said)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:15])
 }
 
-// comesBack tells whether somebody who names a session of the last run was in it. The join token says where, and may have expired.
+// comesBack tells whether somebody who names a session of the last run was in it. The join token says where, and may have expired; whether it
+// was revoked is for the meeting to say.
 func (c *Controller) comesBack(hello wire.Hello) (wire.Claims, *returnee, error) {
 	if time.Since(c.opened) > returnWithin {
 		return wire.Claims{}, nil, errSession
 	}
-	claims, err := wire.VerifyTokenLate(c.key.Public().(ed25519.PublicKey), c.config().Zone, hello.Token, 7*24*time.Hour)
+	claims, err := wire.VerifyTokenLate(c.key.Public().(ed25519.PublicKey), c.config().Zone, hello.Token, returnTokens)
 	if err != nil {
 		return claims, nil, errSession
+	}
+	m := c.inProgress(claims.Meeting)
+	if m == nil || m.before == "" {
+		return claims, nil, errSession // it is none of the last run
 	}
 	at := strings.LastIndexByte(hello.Resume.Secret, '.')
 	parts := strings.Split(hello.Resume.Secret, ".")
 	if at < 0 || len(parts) != 4 {
 		return claims, nil, errSession
 	}
-	want := c.signReturn(hello.Resume.Secret[:at], hello.Resume.Session, claims.Meeting)
+	want := c.signReturn(hello.Resume.Secret[:at], hello.Resume.Session, claims.ID, m.before, m)
 	if subtle.ConstantTimeCompare([]byte(want), []byte(parts[3])) != 1 {
 		return claims, nil, errSession
 	}

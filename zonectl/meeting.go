@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"meetzone/zonectl/wire"
 )
 
-// maxRevoked bounds the tokens of removed participants that a meeting remembers; each is forgotten when it has expired.
+// maxRevoked bounds the tokens of removed participants that a meeting remembers; each is forgotten when nobody can come back with it any more.
 const maxRevoked = 4096
 
 // meeting is one meeting that runs. What is below the line belongs to runMeeting; others send it a command.
@@ -23,14 +24,17 @@ type meeting struct {
 	room    bool
 	lock    lock
 	created time.Time
+	before  string // the run of the daemon from which the meeting was brought back; "": it began in this one
 
 	inbox chan command
 	spoke chan struct{} // has a value when speaker has changed
 	// gearMoved has a value when the transports of some gear have changed.
 	gearMoved chan struct{}
 	speaker   atomic.Pointer[mmr.EndpointID]
-	public    atomic.Pointer[wire.Meeting] // what lookups tell
-	done      chan struct{}                // closed when the meeting has ended
+	public    atomic.Pointer[wire.Meeting]         // what lookups tell
+	entered   atomic.Bool                          // somebody has come in this run of the daemon
+	barred    atomic.Pointer[map[string]time.Time] // a copy of revoked, which the keeper reads
+	done      chan struct{}                        // closed when the meeting has ended
 
 	// ---- owned by runMeeting
 	title     string
@@ -46,7 +50,7 @@ type meeting struct {
 	roster    roster
 	recent    []*session // those who have spoken, latest first
 	sharing   *session
-	revoked   map[string]time.Time // expiry by token id
+	revoked   map[string]time.Time // by token id: until when it is remembered
 	empty     *time.Timer          // while nobody is there
 }
 
@@ -60,17 +64,21 @@ type spec struct {
 	lock          lock
 	created       time.Time // zero: now
 	started       time.Time // zero: nobody has come yet
+	before        string    // run of the daemon that it comes from, if not from this one
+	revoked       map[string]time.Time
 }
 
 // newMeeting makes a meeting; runMeeting brings it to life.
 func newMeeting(c *Controller, s spec) *meeting {
-	m := &meeting{c: c, log: c.log.With("meeting", s.number), number: s.number, room: s.room, lock: s.lock, created: s.created, started: s.started,
+	m := &meeting{c: c, log: c.log.With("meeting", s.number), number: s.number, room: s.room, lock: s.lock, created: s.created, started: s.started, before: s.before,
 		inbox: make(chan command, 64), spoke: make(chan struct{}, 1), gearMoved: make(chan struct{}, 1), done: make(chan struct{}),
 		title: s.title, locked: s.locked, sessions: map[string]*session{}, people: map[string]*session{}, watchers: map[string]*session{},
 		revoked: map[string]time.Time{}}
 	if m.created.IsZero() {
 		m.created = time.Now()
 	}
+	maps.Copy(m.revoked, s.revoked)
+	m.barred.Store(&s.revoked)
 	m.roster.chatLimit = c.config().Limits.Chat
 	m.publish()
 	return m
@@ -149,9 +157,7 @@ func (m *meeting) info() wire.Meeting {
 func (m *meeting) publish() {
 	info := m.info()
 	m.public.Store(&info)
-	if !m.room {
-		m.c.keeper.touch(m.number)
-	}
+	m.c.keeper.touch(m.number)
 }
 
 // admitted is the reply to join and resume.
@@ -234,13 +240,14 @@ func (m *meeting) enter(s *session) {
 	m.sessions[s.id], m.people[s.participant] = s, s
 	m.order = append(m.order, s)
 	m.empty.Stop()
+	m.entered.Store(true)
 	m.publish()
 	m.tellEntry(s)
 }
 
 // welcome encodes the answer to a hello, and changes the secret for the next one.
 func (m *meeting) welcome(s *session, version int, resumed bool) []byte {
-	s.former, s.secret = s.secret, m.c.returnSecret(s, m.number)
+	s.former, s.secret = s.secret, m.c.returnSecret(s, m)
 	return m.encode(wire.Welcome{Version: version, Session: s.id, Secret: s.secret, Participant: s.participant, Role: s.role, Resumed: resumed,
 		Router: m.c.config().Member, Meeting: m.info()})
 }
@@ -436,17 +443,24 @@ func (m *meeting) isRevoked(c wire.Claims) bool {
 	return revoked
 }
 
-// revoke makes a token worth nothing for as long as it would have been good.
+// revoke makes a token worth nothing for as long as it would have been good, also for coming back after a restart.
 func (m *meeting) revoke(claims wire.Claims) {
 	now := time.Now()
-	for other, expires := range m.revoked {
-		if now.After(expires) {
+	var first string // to be forgotten
+	for other, until := range m.revoked {
+		if now.After(until) {
 			delete(m.revoked, other)
+		} else if first == "" || until.Before(m.revoked[first]) {
+			first = other
 		}
 	}
-	if len(m.revoked) < maxRevoked {
-		m.revoked[claims.ID] = claims.Expires.Add(time.Second) // it is good to the second
+	if len(m.revoked) >= maxRevoked {
+		delete(m.revoked, first)
 	}
+	m.revoked[claims.ID] = claims.Expires.Add(returnTokens + time.Second) // it is good to the second
+	barred := maps.Clone(m.revoked)
+	m.barred.Store(&barred)
+	m.c.keeper.touch(m.number)
 }
 
 // notify takes an event of the session's endpoint on a worker's thread.

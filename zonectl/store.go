@@ -18,7 +18,7 @@ type Table[V any] interface {
 type Store struct {
 	Rooms  Table[Room]     // by number
 	Tokens Table[APIToken] // by id
-	// Meetings are those that run, by number; nil: none survives a restart.
+	// Meetings are those that run, of rooms too, by number; nil: none survives a restart.
 	Meetings Table[Kept]
 }
 
