@@ -262,3 +262,26 @@ func TestFeedbackForAllTransports(t *testing.T) {
 		t.Errorf("%d packets are reported missing, %d arrived", missing, arrived)
 	}
 }
+
+// TestApart: an outage of many packets does not make transports look as if each were numbered by itself; two counters do, however far apart.
+func TestApart(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		seqs  []uint16 // by turns of two transports
+		apart bool
+	}{
+		{"one counter", []uint16{1, 2, 3, 4}, false},
+		{"an outage", []uint16{1, 2, 3003, 3004, 3005}, false},
+		{"the same numbers", []uint16{1, 1, 2, 2}, true},
+		{"one far ahead", []uint16{1, 20_000, 2, 20_001}, true},
+		{"one far behind", []uint16{20_000, 1, 20_001, 2}, true},
+	} {
+		e, both := &endpoint{}, [2]transportTracks{}
+		for i, seq := range c.seqs {
+			e.record(dataplane.Instant(i+1)*dataplane.Instant(time.Millisecond), &both[i%2], seq)
+		}
+		if e.apart != c.apart {
+			t.Errorf("%s: apart %v", c.name, e.apart)
+		}
+	}
+}

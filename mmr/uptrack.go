@@ -207,7 +207,8 @@ func (sh *shard) arrived(now dataplane.Instant, e *endpoint, tt *transportTracks
 
 // record notes the arrival of a numbered packet. Browsers number what they send over all transports of a PeerConnection, so one recorder has to
 // see it all: to each alone, the packets of the others would look lost. A client with a stack for each transport numbers each by itself; that
-// shows as soon as a number comes twice, or from nowhere, and from then on each transport is reported by itself.
+// shows as soon as a number comes twice, or from far behind, and from then on each transport is reported by itself. A jump ahead shows nothing: it
+// is what an outage looks like.
 func (e *endpoint) record(now dataplane.Instant, tt *transportTracks, seq uint16) {
 	if !e.apart {
 		if e.recorder == nil {

@@ -31,7 +31,7 @@ type Recorder struct {
 func New() *Recorder { return &Recorder{} }
 
 // Record notes the arrival of a packet. Times are monotonic, since any fixed instant in the past. It is false for a number that arrived
-// already, or is nowhere near the others.
+// already, or lies far behind the others. One far ahead is where a sender goes on after an outage.
 func (r *Recorder) Record(seq uint16, arrival time.Duration) bool {
 	if !r.started {
 		r.started = true
@@ -43,11 +43,10 @@ func (r *Recorder) Record(seq uint16, arrival time.Duration) bool {
 	if wide+windowLen <= r.highest {
 		return false
 	}
-	near := true
 	if wide > r.highest {
 		if wide-r.highest >= windowLen {
 			r.arrivals = [windowLen]int64{}
-			r.begin, r.highest, near = wide, wide, false
+			r.begin, r.highest = wide, wide
 		}
 		for r.highest < wide {
 			r.highest++
@@ -57,7 +56,7 @@ func (r *Recorder) Record(seq uint16, arrival time.Duration) bool {
 			r.begin = r.highest - windowLen + 1
 		}
 	}
-	return r.note(wide, arrival) && near
+	return r.note(wide, arrival)
 }
 
 func (r *Recorder) note(wide uint64, arrival time.Duration) bool {

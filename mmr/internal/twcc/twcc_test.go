@@ -172,6 +172,25 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// TestTaken: only a number that came already, or lies far behind, is not taken.
+func TestTaken(t *testing.T) {
+	r := New()
+	for i, c := range []struct {
+		seq   uint16
+		taken bool
+	}{
+		{100, true}, {101, true}, {101, false},
+		{5000, true}, {5001, true}, // after an outage
+		{4990, true}, // late
+		{102, false}, // another counter
+		{35_000, true}, {4000, false},
+	} {
+		if taken := r.Record(c.seq, time.Duration(i)*time.Millisecond); taken != c.taken {
+			t.Errorf("number %d: taken %v", c.seq, taken)
+		}
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	r, buf := New(), make([]byte, 0, 4096)
 	seq, now := uint16(0), time.Duration(0)
