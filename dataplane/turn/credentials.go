@@ -31,16 +31,16 @@ func (s *Server) password(user string) string {
 }
 
 // readUsername returns what a user name says.
-func readUsername(user string) (class dscp.Class, until time.Time, err error) {
+func readUsername(user string) (class dscp.Class, session string, until time.Time, err error) {
 	expiry, rest, ok := strings.Cut(user, ":")
-	name, _, ok2 := strings.Cut(rest, ":")
+	name, session, ok2 := strings.Cut(rest, ":")
 	seconds, err := strconv.ParseInt(expiry, 10, 64)
 	if !ok || !ok2 || err != nil || len(user) > maxUsername {
-		return 0, time.Time{}, errUsername
+		return 0, "", time.Time{}, errUsername
 	}
 	class, err = dscp.ParseClass(name)
 	if err != nil {
-		return 0, time.Time{}, errUsername
+		return 0, "", time.Time{}, errUsername
 	}
-	return class, time.Unix(seconds, 0), nil
+	return class, session, time.Unix(seconds, 0), nil
 }

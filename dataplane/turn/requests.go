@@ -114,7 +114,7 @@ func (se *session) authenticate() *failure {
 		}
 		return nil
 	}
-	class, until, err := readUsername(user.String())
+	class, session, until, err := readUsername(user.String())
 	if err != nil || time.Now().After(until) {
 		return se.fails()
 	}
@@ -122,7 +122,7 @@ func (se *session) authenticate() *failure {
 	if integrity.Check(m) != nil {
 		return se.fails()
 	}
-	se.user, se.integrity = user.String(), integrity
+	se.user, se.account, se.integrity = user.String(), session, integrity
 	se.mark(class)
 	return nil
 }
@@ -136,7 +136,7 @@ func (se *session) fails() *failure {
 
 func (se *session) allocate() *failure {
 	m := se.in
-	if se.relayed.IsValid() {
+	if se.relayed.IsValid() || se.over {
 		return mismatch
 	}
 	protocol, err := m.Get(stun.AttrRequestedTransport)
@@ -147,12 +147,12 @@ func (se *session) allocate() *failure {
 		return unsupported
 	}
 	family, err := m.Get(stun.AttrRequestedAddressFamily)
-	relayed, ok := se.server.allocate(se.user, err == nil && len(family) == 4 && family[0] == familyIPv6)
+	relayed, ok := se.server.allocate(se.account, err == nil && len(family) == 4 && family[0] == familyIPv6)
 	if !ok {
 		return quotaReached
 	}
-	if !se.hold(se.user, relayed) {
-		se.server.release(se.user, relayed)
+	if !se.hold(se.account, relayed) {
+		se.server.release(se.account, relayed)
 		return mismatch
 	}
 	se.relayed = relayed
@@ -163,7 +163,7 @@ func (se *session) allocate() *failure {
 	return nil
 }
 
-// refresh renews the allocation, or with a lifetime of 0 gives it back: then the client closes the connection.
+// refresh renews the allocation, or with a lifetime of 0 gives it back: then the connection is of no more use, and ends after the answer.
 func (se *session) refresh() *failure {
 	if !se.relayed.IsValid() {
 		return mismatch
@@ -173,9 +173,14 @@ func (se *session) refresh() *failure {
 		wanted = min(time.Duration(binary.BigEndian.Uint32(v))*time.Second, maxLifetime)
 	}
 	if wanted > 0 {
-		wanted = max(wanted, lifetime)
+		se.addLifetime(max(wanted, lifetime))
+		return nil
 	}
-	se.addLifetime(wanted)
+	se.addLifetime(0)
+	se.over, se.relayed = true, netip.AddrPort{}
+	se.peers.Store(&[]peer{})
+	se.ended(errGivenBack)
+	time.AfterFunc(answerWithin, func() { _ = se.stream.Close() })
 	return nil
 }
 

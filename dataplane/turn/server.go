@@ -20,7 +20,8 @@ type Config struct {
 	Secret []byte                  // of the zone, at least 16 bytes: credentials of one box are good at another
 	Peers  func() []netip.AddrPort // the box's media addresses; must be there
 	Realm  string                  // default "meetzone"
-	// MaxAllocations bounds all allocations, default 4096; PerSession those of one user name, default 8.
+	// MaxAllocations bounds all allocations, default 4096. PerSession bounds those of one session, whatever user names it was given, default
+	// 32: for four media, at two addresses, and all that once more while a client that comes back has its old ones still.
 	MaxAllocations, PerSession int
 	Logger                     *slog.Logger // default slog.Default
 }
@@ -55,7 +56,7 @@ type Server struct {
 
 	mu    sync.Mutex // guards what follows
 	ports map[uint16]bool
-	users map[string]int // allocations by user name
+	users map[string]int // allocations by session
 }
 
 // New makes a relay.
@@ -70,7 +71,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.MaxAllocations = 4096
 	}
 	if cfg.PerSession == 0 {
-		cfg.PerSession = 8
+		cfg.PerSession = 32
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -108,11 +109,11 @@ func (s *Server) Stats() Stats {
 }
 
 // allocate gives an allocation its relayed address, false when there are too many.
-func (s *Server) allocate(user string, wantIPv6 bool) (relayed netip.AddrPort, ok bool) {
+func (s *Server) allocate(session string, wantIPv6 bool) (relayed netip.AddrPort, ok bool) {
 	base := s.address(wantIPv6)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !base.IsValid() || len(s.ports) >= s.cfg.MaxAllocations || s.users[user] >= s.cfg.PerSession {
+	if !base.IsValid() || len(s.ports) >= s.cfg.MaxAllocations || s.users[session] >= s.cfg.PerSession {
 		s.refused.Add(1)
 		return netip.AddrPort{}, false
 	}
@@ -123,18 +124,18 @@ func (s *Server) allocate(user string, wantIPv6 bool) (relayed netip.AddrPort, o
 		}
 	}
 	s.ports[port] = true
-	s.users[user]++
+	s.users[session]++
 	s.total.Add(1)
 	return netip.AddrPortFrom(base, port), true
 }
 
 // release gives an allocation back.
-func (s *Server) release(user string, relayed netip.AddrPort) {
+func (s *Server) release(session string, relayed netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.ports, relayed.Port())
-	if s.users[user]--; s.users[user] <= 0 {
-		delete(s.users, user)
+	if s.users[session]--; s.users[session] <= 0 {
+		delete(s.users, session)
 	}
 }
 

@@ -25,9 +25,11 @@ type session struct {
 	in     *stun.Message
 	out    *stun.Message
 	begun  bool
-	wrong  int // attempts with wrong credentials
+	wrong  int  // attempts with wrong credentials
+	over   bool // the client has given its allocation back
 
 	user      string
+	account   string // the session of the user name, which allocations are counted by
 	integrity stun.MessageIntegrity
 	relayed   netip.AddrPort // valid: there is an allocation; the reader's, as is all above
 	peers     atomic.Pointer[[]peer]
@@ -36,7 +38,7 @@ type session struct {
 	mu   sync.Mutex
 	done bool           // the stream has ended, or the client gave the allocation back
 	held netip.AddrPort // valid: to be given back
-	by   string         // the user it is counted for
+	by   string         // the session it is counted for
 }
 
 // peer is one of the box's addresses that the client talks to.
@@ -52,6 +54,8 @@ const (
 	maxMessage  = 1800 // a Send indication with a whole datagram
 	maxLifetime = time.Hour
 	lifetime    = 10 * time.Minute
+	// answerWithin is how long the answer has to get out when an allocation was given back.
+	answerWithin = 500 * time.Millisecond
 
 	firstChannel = 0x4000
 	lastChannel  = 0x4fff // RFC 8656, section 12
@@ -72,6 +76,8 @@ var (
 	errFirst   = errors.New("turn: the connection does not begin with a STUN message")
 	errSlow    = errors.New("turn: the client does not take the replies")
 	errWrong   = errors.New("turn: too many attempts with wrong credentials")
+
+	errGivenBack = errors.New("turn: the client gave the allocation back")
 )
 
 func newSession(s *Server, stream *dataplane.Stream) *session {
@@ -240,13 +246,13 @@ func addrPort(a stun.XORMappedAddress) netip.AddrPort {
 }
 
 // hold notes an allocation that is to be given back at the end; false: the end has come already.
-func (se *session) hold(user string, relayed netip.AddrPort) bool {
+func (se *session) hold(account string, relayed netip.AddrPort) bool {
 	se.mu.Lock()
 	defer se.mu.Unlock()
 	if se.done {
 		return false
 	}
-	se.held, se.by = relayed, user
+	se.held, se.by = relayed, account
 	return true
 }
 

@@ -155,11 +155,11 @@ func TestRelay(t *testing.T) {
 			t.Fatalf("datagram %d: %d bytes from %v: %v", i, n, from, err)
 		}
 	}
-	if err := relayed.Close(); err != nil {
+	if err := relayed.Close(); err != nil { // a Refresh with a lifetime of 0; the client leaves the connection open
 		t.Fatal(err)
 	}
-	conn.Close()
 	waitFor(t, "the allocation to end", func() bool { return server.Stats().Allocations == 0 })
+	waitFor(t, "the stream to end", func() bool { return server.cfg.Plane.StreamStats().Open == 0 })
 }
 
 // TestRelayRefuses: nobody gets anything without good credentials, nor to any address but the box's media, and nobody gets too much.
@@ -195,7 +195,10 @@ func TestRelayRefuses(t *testing.T) {
 	if _, err := client(t, dial(), good).Allocate(); err == nil {
 		t.Error("a third allocation of one session, where two are the most")
 	}
-	if s := server.Stats(); s.Allocations != 2 || s.Failures == 0 || s.Refused != 1 {
+	if _, err := client(t, dial(), mint(server, dscp.Video, "s1", time.Hour)).Allocate(); err == nil {
+		t.Error("a third allocation of one session, by another name of it")
+	}
+	if s := server.Stats(); s.Allocations != 2 || s.Failures == 0 || s.Refused != 2 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -242,7 +245,7 @@ func TestSessionEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stream.Close()
-	se.user = "s1"
+	se.account = "s1"
 	se.in = stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
 		stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{udpProtocol, 0, 0, 0}})
 	se.ended(net.ErrClosed)
