@@ -25,7 +25,7 @@ import (
 //     each run of datagrams, never one for each.
 //  4. runWriter takes the queue, drops what has become old, frames the rest, and writes.
 //
-// A stream that nobody adopts is closed after adoptWithin. It costs a goroutine and firstRead bytes until then.
+// A stream that nobody adopts is closed after adoptWithin, or after adoptTrusted when its framing vouches for the peer. It costs a goroutine and firstRead bytes until then.
 
 // StreamConfig describes a connection that is to carry datagrams.
 type StreamConfig struct {
@@ -42,6 +42,8 @@ type StreamConfig struct {
 // Bounds of a stream.
 const (
 	adoptWithin = 10 * time.Second
+	// adoptTrusted is how long it may take from the moment on that the framing vouches for the peer.
+	adoptTrusted = 60 * time.Second
 	// idleFor is how long an adopted stream may bring nothing: consent is checked every 5 s at the latest (RFC 7675).
 	idleFor     = 60 * time.Second
 	writeWithin = 10 * time.Second // without any progress
@@ -218,10 +220,16 @@ func (s *Stream) runReader() {
 	deadline := time.Now().Add(adoptWithin)
 	full := false // the two large parcels are there
 	for {
-		if s.trusted.Load() || s.home.Load() >= 0 {
+		known := s.home.Load() >= 0
+		if known {
 			deadline = time.Now().Add(idleFor)
+		}
+		if known || s.trusted.Load() {
 			if !full {
 				full = true
+				if !known {
+					deadline = time.Now().Add(adoptTrusted)
+				}
 				larger := newParcel(s, parcelSize, parcelSlots, back)
 				larger.fill = copy(larger.data, current.data[:current.fill])
 				current = larger
@@ -229,6 +237,9 @@ func (s *Stream) runReader() {
 			}
 		}
 		next, err := s.readOnce(current, deadline)
+		if isTimeout(err) && !known && s.home.Load() >= 0 {
+			continue // it was adopted while it was waited for
+		}
 		if err != nil {
 			s.end(err)
 			return
@@ -244,8 +255,7 @@ func (s *Stream) readOnce(c *parcel, deadline time.Time) (*parcel, error) {
 	}
 	n, err := s.conn.Read(c.data[c.fill:])
 	if n == 0 && err != nil {
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() && s.home.Load() < 0 {
+		if isTimeout(err) && s.home.Load() < 0 {
 			return nil, ErrNotAdopted
 		}
 		return nil, err
@@ -269,6 +279,14 @@ func (s *Stream) readOnce(c *parcel, deadline time.Time) (*parcel, error) {
 		}
 		c = next // it may hold further frames, when there were more than a batch takes
 	}
+}
+
+func isTimeout(err error) bool {
+	if err == nil {
+		return false
+	}
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // cut makes datagrams of the complete frames of a parcel, as many as its batch takes, and returns how many bytes they have.

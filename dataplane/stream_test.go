@@ -189,11 +189,6 @@ func TestStreamHostile(t *testing.T) {
 	waitFor(t, "all to be forgotten", func() bool { return p.StreamStats().Open == 0 && p.StreamStats().Unadopted == 0 })
 }
 
-func isTimeout(err error) bool {
-	n, ok := err.(net.Error)
-	return ok && n.Timeout()
-}
-
 // TestStreamBounds: connections that nobody authenticates on are few for each source, and those of others do not suffer.
 func TestStreamBounds(t *testing.T) {
 	p := startPlane(t, testConfig("127.0.0.1:0"), func(w *Worker) Handler { return newAdopting(w, dscp.Audio) })
