@@ -26,8 +26,9 @@ type Config struct {
 	Zones []Zone
 	// Certificate is the tunnel's own.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	PerClient   int // connections from one address at once; default 64
+	PerClient   int // connections from one address at once, for IPv6 from one /64; default 64
 	PerZone     int // connections to one zone at once; default 4000
+	Total       int // connections at once; default 24000, each of which takes two descriptors
 	// ProxyProtocol tells zones that are dialled the client's address, by the PROXY protocol. Zones that register are always told.
 	ProxyProtocol bool
 	Logger        *slog.Logger // default slog.Default
@@ -47,6 +48,7 @@ const (
 	tokenLife      = time.Minute
 	defaultClients = 64
 	defaultPerZone = 4000
+	defaultTotal   = 24000
 )
 
 func (c Config) withDefaults() Config {
@@ -55,6 +57,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.PerZone == 0 {
 		c.PerZone = defaultPerZone
+	}
+	if c.Total == 0 {
+		c.Total = defaultTotal
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -73,7 +78,7 @@ func (c Config) Validate() error {
 	that(len(c.Zones) > 0, "zones: none; a tunnel that leads nowhere is of no use")
 	that(len(c.Zones) <= maxZones, "zones: more than %d", maxZones)
 	that(c.Certificate != nil, "certificate: missing")
-	that(c.PerClient >= 0 && c.PerZone >= 0, "limits: negative")
+	that(c.PerClient >= 0 && c.PerZone >= 0 && c.Total >= 0, "limits: negative")
 	var seen []string
 	for _, z := range c.Zones {
 		that(len(z.Names) > 0 && len(z.Names) <= maxNames, "zone %q: needs 1 to %d names", z.Names, maxNames)

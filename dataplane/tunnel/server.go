@@ -28,7 +28,7 @@ type Server struct {
 
 	// mu guards what follows and the destinations' lines.
 	mu      sync.Mutex
-	clients map[netip.Addr]int
+	clients map[netip.Addr]int // by network
 	waiting int
 	open    map[net.Conn]struct{}
 	closed  bool
@@ -138,10 +138,10 @@ func (s *Server) take(conn net.Conn) (client netip.Addr, ok bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.waiting >= maxWaiting || s.clients[client] >= s.cfg.PerClient {
+	if s.closed || s.waiting >= maxWaiting || len(s.open) >= s.cfg.Total || s.clients[network(client)] >= s.cfg.PerClient {
 		return client, false
 	}
-	s.clients[client]++
+	s.clients[network(client)]++
 	s.waiting++
 	s.open[conn] = struct{}{}
 	s.alive.Add(1)
@@ -160,10 +160,22 @@ func (s *Server) give(conn net.Conn, client netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, conn)
-	if s.clients[client]--; s.clients[client] == 0 {
-		delete(s.clients, client)
+	from := network(client)
+	if s.clients[from]--; s.clients[from] == 0 {
+		delete(s.clients, from)
 	}
 	s.alive.Done()
+}
+
+// network is the address, or for IPv6 the network, that connections are counted by.
+func network(client netip.Addr) netip.Addr {
+	client = client.Unmap().WithZone("")
+	if client.Is6() {
+		if p, err := client.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return client
 }
 
 // runConn is one connection from its first byte to its last.

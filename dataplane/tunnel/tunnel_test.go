@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -412,4 +413,48 @@ func FuzzHello(f *testing.F) {
 			}
 		}
 	})
+}
+
+// addressed is a connection from some address.
+type addressed struct {
+	net.Conn
+	from string
+}
+
+func (a addressed) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
+}
+
+// TestServerCounts: connections are counted by address, for IPv6 by network, and all together.
+func TestServerCounts(t *testing.T) {
+	s := &Server{cfg: Config{PerClient: 2, Total: 4}.withDefaults(), clients: map[netip.Addr]int{}, open: map[net.Conn]struct{}{}}
+	type taken struct {
+		conn   net.Conn
+		client netip.Addr
+	}
+	var all []taken
+	for _, c := range []struct {
+		from string
+		want bool
+	}{
+		{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::3]:1", false}, {"[2001:db8:0:1::1]:1", true},
+		{"192.0.2.1:1", true}, {"192.0.2.2:1", false},
+	} {
+		near, far := net.Pipe()
+		defer far.Close()
+		conn := addressed{near, c.from}
+		client, ok := s.take(conn)
+		if ok != c.want {
+			t.Errorf("%s: %v, want %v", c.from, ok, c.want)
+		}
+		if ok {
+			all = append(all, taken{conn, client})
+		}
+	}
+	for _, c := range all {
+		s.give(c.conn, c.client)
+	}
+	if len(s.clients) != 0 || len(s.open) != 0 {
+		t.Errorf("%v and %d connections are left", s.clients, len(s.open))
+	}
 }
