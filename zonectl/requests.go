@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"meetzone/mmr"
@@ -247,6 +249,7 @@ func hostMute(m *meeting, host *session, h wire.HostMute) error {
 	return nil
 }
 
+// hostRemove takes somebody out, with all that came in by the same token or, of gear by passcode, from the same source.
 func hostRemove(m *meeting, host *session, h wire.HostRemove) error {
 	s, err := m.person(h.Participant)
 	switch {
@@ -257,7 +260,11 @@ func hostRemove(m *meeting, host *session, h wire.HostRemove) error {
 	}
 	m.revoke(s.claims)
 	m.log.Info("removed", "participant", s.participant, "by", host.participant)
-	m.dismiss(s, errRemoved)
+	for _, other := range append(slices.Clone(m.order), slices.Collect(maps.Values(m.watchers))...) {
+		if other != host && other.claims.ID == s.claims.ID {
+			m.dismiss(other, errRemoved)
+		}
+	}
 	return nil
 }
 

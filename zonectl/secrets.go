@@ -20,8 +20,9 @@ type pepper []byte
 
 // The kinds of secrets that are digested.
 const (
-	ofPasscode = "passcode"
-	ofHostKey  = "host key"
+	ofPasscode   = "passcode"
+	ofHostKey    = "host key"
+	ofGearSource = "gear" // what a removed encoder is known by, no secret
 )
 
 // newPepper derives the pepper from the zone's signing key when no other secret is given: whoever has that key can sign join tokens

@@ -2,6 +2,7 @@ package zonectl
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func refuse(status int, code wire.Code, text, advice string) *refusal {
 // What gear is told beside the errors of everybody.
 var (
 	errBearer = refuse(http.StatusUnauthorized, wire.CodeToken, "The meeting's passcode or a join token is needed.",
-		"Send it as Authorization: Bearer. Pages of other origins always need one.")
+		"Send it as Authorization: Bearer. Pages of other origins always need a token.")
 	errGearRole   = refuse(http.StatusForbidden, wire.CodeRole, "The token does not permit this.", "Ask for one of a publisher to publish, of a viewer to watch.")
 	errNotSDP     = refuse(http.StatusUnsupportedMediaType, wire.CodeBad, "The body is not of the right type.", "Send an offer as application/sdp.")
 	errNoFragment = refuse(http.StatusUnsupportedMediaType, wire.CodeBad, "The body is not of the right type.",
@@ -251,12 +252,12 @@ func (c *Controller) admitBearer(r *http.Request, number string, k gearKind) (cl
 	if isToken(bearer) {
 		return c.admitToken(bearer, number, k)
 	}
-	found := c.find(number)
-	l := found.lock
-	if l != nil && l.passcode == nil && c.foreign(r) {
-		l = nil // who stands outside and makes somebody's browser ask must know more than a number
+	if c.foreign(r) {
+		return claims, errBearer // who stands outside may not make somebody's browser guess, nor use up its attempts
 	}
-	if _, err := c.admit(c.sourceOfRequest(r), l, knock{number: number, passcode: bearer}); err != nil {
+	found := c.find(number)
+	source := c.sourceOfRequest(r)
+	if _, err := c.admit(source, found.lock, knock{number: number, passcode: bearer}); err != nil {
 		if errors.Is(err, errRefused) && bearer == "" {
 			return claims, errBearer
 		}
@@ -272,7 +273,12 @@ func (c *Controller) admitBearer(r *http.Request, number string, k gearKind) (cl
 	if k.publishes {
 		role = wire.RolePublisher
 	}
-	return wire.Claims{ID: wire.NewTokenID(), Zone: c.config().Zone, Meeting: number, Role: role, Expires: time.Now().Add(c.config().Limits.TokenLife)}, nil
+	return wire.Claims{ID: c.gearID(source, number), Zone: c.config().Zone, Meeting: number, Role: role, Expires: time.Now().Add(c.config().Limits.TokenLife)}, nil
+}
+
+// gearID is the id of what stands for a token of gear with a passcode or none: the same each time, so that gear that was removed stays out.
+func (c *Controller) gearID(source, number string) string {
+	return "gear-" + base64.RawURLEncoding.EncodeToString(c.pepper.digest(ofGearSource, number, source)[:15])
 }
 
 // isToken tells a join token from a passcode: the JSON of its header begins with a brace.

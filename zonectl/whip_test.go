@@ -236,11 +236,12 @@ func TestGearAdmission(t *testing.T) {
 	}{
 		"open":                          {open.Number, nil, 201, 201},
 		"open, from a strange page":     {open.Number, foreign(nil), 401, 401},
-		"open, strange page, any code":  {open.Number, foreign(bearer("x")), 403, 403},
+		"open, strange page, any code":  {open.Number, foreign(bearer("x")), 401, 401},
 		"no passcode":                   {guarded.Number, nil, 401, 401},
 		"wrong passcode":                {guarded.Number, bearer("4712"), 403, 403},
 		"passcode":                      {guarded.Number, bearer("4711"), 201, 201},
-		"passcode, from a strange page": {guarded.Number, foreign(bearer("4711")), 201, 201},
+		"passcode, from a strange page": {guarded.Number, foreign(bearer("4711")), 401, 401},
+		"token, from a strange page":    {guarded.Number, foreign(tokenOf(wire.RoleParticipant)), 201, 201},
 		"unknown number":                {"123456789", nil, 401, 401},
 		"unknown number, passcode":      {"123456789", bearer("4711"), 403, 403},
 		"no number":                     {"nonsense", nil, 401, 401},
@@ -263,6 +264,11 @@ func TestGearAdmission(t *testing.T) {
 func TestGearGuesses(t *testing.T) {
 	z := openZone(t, Config{Guess: GuessLimits{Attempts: 3}})
 	number := z.create(MeetingSpec{Passcode: "4711"}).Number
+	for range 5 {
+		page := bearer("1")
+		page.Set("Origin", "https://elsewhere.example")
+		z.publish(number, page).is(t, "from a strange page", http.StatusUnauthorized)
+	}
 	for range 3 {
 		z.publish(number, bearer("1")).is(t, "wrong", http.StatusForbidden)
 	}
@@ -452,6 +458,27 @@ func TestPublisherRemoved(t *testing.T) {
 	expect(host, func(l wire.Left) bool { return l.Participant == id })
 	eventually(t, "session gone", func() bool { return z.gear("GET", session, "", "", nil).status == http.StatusNotFound })
 	z.publish(info.Number, bearer(found.Token)).is(t, "again, with the token of the removed", http.StatusForbidden)
+}
+
+// TestRemovedStaysOut: an encoder without a token that was removed does not get in again by connecting again; what else came from there goes too.
+func TestRemovedStaysOut(t *testing.T) {
+	z := openZone(t, Config{})
+	info := z.create(MeetingSpec{Passcode: "4711"})
+	host := z.join("Ada", wire.LookupRequest{Meeting: info.Number, HostKey: info.HostKey})
+	z.publish(info.Number, bearer("4711")).is(t, "publish", http.StatusCreated)
+	z.watch(info.Number, bearer("4711")).is(t, "watch", http.StatusCreated)
+	id := expect(host, func(j wire.Joined) bool { return j.Participant.Role == wire.RolePublisher }).Participant.ID
+	host.send(wire.HostRemove{Participant: id})
+	expect(host, func(l wire.Left) bool { return l.Participant == id })
+	eventually(t, "the watcher is gone", func() bool { return z.Stats().Watchers == 0 })
+	z.publish(info.Number, bearer("4711")).is(t, "publish again", http.StatusForbidden)
+	z.watch(info.Number, bearer("4711")).is(t, "watch again", http.StatusForbidden)
+
+	token := z.token(wire.LookupRequest{Meeting: info.Number, Passcode: "4711"})
+	ben, again := z.enter(hello(token, "Ben")), z.enter(hello(token, "Ben"))
+	host.send(wire.HostRemove{Participant: ben.welcome.Participant})
+	ben.expectBye(wire.CodeRemoved)
+	again.expectBye(wire.CodeRemoved)
 }
 
 // TestGearIsNotResumed: the URL of a session opens no control channel.
