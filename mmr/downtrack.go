@@ -26,6 +26,8 @@ const (
 	resendSize      = 1100 // bytes of a packet, about
 	resendLeastRate = 20
 	resendMostRate  = 800
+	// lookupShare is how many packets can be looked for, for each that can be sent again.
+	lookupShare = 2
 )
 
 // downTrack is one receive slot of an endpoint: a stream whose numbers run on whoever is in it.
@@ -341,13 +343,16 @@ func (d *downTrack) write(now dataplane.Instant, h *packet.Header, descriptor, p
 	d.out.sendRTP(d.medium.Class(), header[:n], payload)
 }
 
-// resend answers a NACK for one packet on the RTX stream, RFC 4588. What is too old, was just sent again, or is beyond the bound, is not.
+// resend answers a NACK for one packet on the RTX stream, RFC 4588. What is too old, was just sent again, or is beyond the bound, is not. What
+// costs little is asked first, and looking for packets has a bound of its own, so that it does not pay to ask for what is not there.
 func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	sh := d.e.sh
 	d.stats.NACKs++
 	sh.stats.nacks++
 	last := &d.resent[seq%uint16(len(d.resent))]
-	if d.out == nil || last.refuses(now, seq, d.stats.RoundTrip) {
+	rate := d.e.budget.resendRate()
+	if d.out == nil || last.refuses(now, seq, d.stats.RoundTrip) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) ||
+		!d.e.lookups.take(now, lookupShare*rate) {
 		return
 	}
 	a, ok := d.sent(seq)
@@ -356,7 +361,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 		return
 	}
 	out, ok := d.munge.Resend(seq, &a.in)
-	if !ok || d.tooLate(now, out.Timestamp) || !d.e.budget.pacer.ReadyBefore(bwe.Time(now), repairAhead) || !d.e.repeats.take(now, d.e.budget.resendRate()) {
+	if !ok || d.tooLate(now, out.Timestamp) || !d.e.repeats.take(now, rate) {
 		return
 	}
 	last.note(now, seq)

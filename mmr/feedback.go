@@ -6,6 +6,7 @@ import (
 
 	"meetzone/dataplane"
 	"meetzone/dscp"
+	"meetzone/mmr/internal/bwe"
 )
 
 const (
@@ -213,8 +214,19 @@ func (sh *shard) handleRTCP(now dataplane.Instant, t *transport, compound []byte
 	sh.controlled(now, t.endpoint, &t.transportTracks, t.media, compound)
 }
 
+// What one compound can ask for and report, so that a datagram costs about the same whatever is in it.
+const (
+	mostNamed    = 256 // packets asked for
+	mostMessages = 16  // of transport-wide feedback
+	mostStatuses = 4096
+)
+
+// allowance is what is left of these bounds.
+type allowance struct{ named, messages, statuses int }
+
 // controlled is handleRTCP without a transport.
 func (sh *shard) controlled(now dataplane.Instant, e *endpoint, tt *transportTracks, media []Medium, compound []byte) {
+	left := allowance{named: mostNamed, messages: mostMessages, statuses: mostStatuses}
 	for {
 		p, rest, ok := nextRTCP(compound)
 		if !ok {
@@ -230,10 +242,10 @@ func (sh *shard) controlled(now dataplane.Instant, e *endpoint, tt *transportTra
 		case rtcpRR:
 			e.receptionReported(now, tt, media, &p)
 		case rtcpRTPFB:
-			if p.count == fmtTransport {
+			if p.count != fmtTransport {
+				e.nacked(now, media, &p, &left)
+			} else if left.permits(bwe.Statuses(p.body)) {
 				e.budget.reported(now, uint8(media[0]), p.body)
-			} else {
-				e.nacked(now, media, &p)
 			}
 		case rtcpPSFB:
 			e.pictureLost(now, media, &p)
@@ -241,6 +253,16 @@ func (sh *shard) controlled(now dataplane.Instant, e *endpoint, tt *transportTra
 			e.saidBye(now, tt, &p)
 		}
 	}
+}
+
+// permits takes a message of transport-wide feedback off the bounds, if it is within them.
+func (a *allowance) permits(statuses int) bool {
+	if a.messages == 0 || statuses > a.statuses {
+		return false
+	}
+	a.messages--
+	a.statuses -= statuses
+	return true
 }
 
 // senderReported takes the sender's own clock, and what it says about one of its streams.
@@ -307,8 +329,8 @@ func (d *downTrack) tally(r *report) (expected, missing int) {
 	return max(int(int32(r.highest-last.highest)), 0), max(int(r.lost-last.lost), 0)
 }
 
-// nacked sends again what the receiver misses.
-func (e *endpoint) nacked(now dataplane.Instant, media []Medium, p *rtcpPacket) {
+// nacked sends again what the receiver misses, as far as the bounds go.
+func (e *endpoint) nacked(now dataplane.Instant, media []Medium, p *rtcpPacket, left *allowance) {
 	ssrc, ok := p.mediaSSRC()
 	if !ok {
 		return
@@ -319,11 +341,15 @@ func (e *endpoint) nacked(now dataplane.Instant, media []Medium, p *rtcpPacket) 
 	}
 	for fci := p.nacks(); len(fci) > 0; fci = fci[4:] {
 		pid, blp := binary.BigEndian.Uint16(fci), binary.BigEndian.Uint16(fci[2:])
-		d.resend(now, pid)
-		for i := uint16(1); blp != 0; i, blp = i+1, blp>>1 {
-			if blp&1 != 0 {
-				d.resend(now, pid+i)
+		for i, named := uint16(0), uint32(blp)<<1|1; named != 0; i, named = i+1, named>>1 {
+			if named&1 == 0 {
+				continue
 			}
+			if left.named == 0 {
+				return
+			}
+			left.named--
+			d.resend(now, pid+i)
 		}
 	}
 }

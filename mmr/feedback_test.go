@@ -285,3 +285,61 @@ func TestApart(t *testing.T) {
 		}
 	}
 }
+
+// TestAskedTooMuch: what one compound, and one endpoint, can ask for is bounded, also where it asks for what is not there.
+func TestAskedTooMuch(t *testing.T) {
+	g := setUp(t, 1, &rig{adapts: true})
+	for range 10 {
+		g.load()
+		g.forward()
+	}
+	e := g.ears[0].e
+	d := e.slots[Video][0]
+	newest := uint16(0)
+	for seq := range 1 << 16 {
+		if _, ok := d.sent(uint16(seq)); ok {
+			newest = uint16(seq)
+		}
+	}
+	all := make([]uint16, 6000)
+	for i := range all {
+		all[i] = newest + 1000 + uint16(i)
+	}
+	ask := func(seqs []uint16) {
+		t.Helper()
+		tr := e.transports[Video]
+		g.sh.controlled(g.now, e, &tr.transportTracks, tr.media, appendNACK(nil, 7, d.ssrc, seqs))
+	}
+	before := d.stats.NACKs
+	ask([]uint16{newest})
+	if d.stats.Resent != 1 {
+		t.Fatal("a packet that was sent is not sent again")
+	}
+	if ask(all); d.stats.NACKs-before != 1+mostNamed {
+		t.Errorf("%d packets of one compound were taken", d.stats.NACKs-before)
+	}
+	for range 10 {
+		ask(all)
+	}
+	if e.lookups.tokens >= 1 {
+		t.Errorf("%.0f more packets can be looked for", e.lookups.tokens)
+	}
+	if ask([]uint16{newest - 1}); d.stats.Resent != 1 {
+		t.Error("a packet was sent again although too many were asked for")
+	}
+}
+
+// TestAllowance: of transport-wide feedback, so many messages and so many statuses are taken.
+func TestAllowance(t *testing.T) {
+	for _, statuses := range []int{1, 400, 4096} {
+		left, taken := allowance{messages: mostMessages, statuses: mostStatuses}, 0
+		for range 100 {
+			if left.permits(statuses) {
+				taken++
+			}
+		}
+		if want := min(mostMessages, mostStatuses/statuses); taken != want {
+			t.Errorf("%d messages of %d statuses were taken, want %d", taken, statuses, want)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type tracks struct {
 	recorder   *twcc.Recorder // of what comes over all transports
 	apart      bool           // each transport is numbered by itself
 	repeats    bucket
+	lookups    bucket
 	wished     uint64 // what could be sent if the path carried it, in bit/s, 0 no pictures
 	allocated  uint64 // what budget.available said when it was last divided
 	reporter   uint32 // SSRC of what is sent about its own streams

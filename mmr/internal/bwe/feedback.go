@@ -33,6 +33,14 @@ type statuses struct {
 	deltas    []byte
 }
 
+// Statuses returns of how many packets a message speaks, which is what it costs to take it.
+func Statuses(b []byte) int {
+	if len(b) < headLen {
+		return 0
+	}
+	return int(binary.BigEndian.Uint16(b[10:]))
+}
+
 // parseFeedback checks a message, which begins behind the first word of the RTCP packet, padding cut off.
 func parseFeedback(b []byte) (s statuses, err error) {
 	if len(b) < headLen+2 {
