@@ -22,29 +22,34 @@ type door struct {
 	end   context.CancelFunc
 	work  sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	waiting map[netip.Addr]int
+	mu      sync.Mutex         // guards what follows
+	waiting map[netip.Addr]int // have not said yet what they are
 	total   int
+	inside  map[netip.Addr]int // are open, those that wait among them
+	open    int
 	refused uint64
 }
 
-// Bounds of connections that have not said yet what they are.
+// Bounds of connections that have not said yet what they are, and of all that are open: fewer than the descriptors that the daemon may have.
 const (
 	sayWithin           = 10 * time.Second
 	maxStrangers        = 2048
 	strangersPerNetwork = 256 // a whole site may stand behind one address
+	maxInside           = 32768
+	insidePerNetwork    = 2048
 )
 
 // openDoor listens for TLS on a listener; relay takes the connections that speak STUN.
 func openDoor(inner net.Listener, cfg *tls.Config, relay func(net.Conn) error) *door {
-	d := &door{inner: inner, tls: cfg, relay: relay, out: make(chan net.Conn), waiting: map[netip.Addr]int{}}
+	d := &door{inner: inner, tls: cfg, relay: relay, out: make(chan net.Conn), waiting: map[netip.Addr]int{}, inside: map[netip.Addr]int{}}
 	d.life, d.end = context.WithCancel(context.Background())
 	d.work.Go(d.runDoor)
 	return d
 }
 
-// runDoor accepts connections until the door is closed.
+// runDoor accepts connections until the door is closed, or the listener behind it.
 func (d *door) runDoor() {
+	defer d.end()
 	for {
 		conn, err := d.inner.Accept()
 		switch {
@@ -52,21 +57,22 @@ func (d *door) runDoor() {
 			return
 		case err != nil: // out of descriptors, or the peer has gone: others may fare better
 			time.Sleep(10 * time.Millisecond)
-		case !d.enter(conn):
-			conn.Close()
 		default:
-			d.work.Go(func() { d.runStranger(conn) })
+			if v := d.enter(conn); v != nil {
+				d.work.Go(func() { d.runStranger(v) })
+			} else {
+				conn.Close()
+			}
 		}
 	}
 }
 
 // runStranger does the handshake with one connection and finds out what it is.
-func (d *door) runStranger(conn net.Conn) {
-	source := networkOf(conn)
+func (d *door) runStranger(conn *visitor) {
 	said, cancel := context.WithTimeout(d.life, sayWithin)
 	secure, stun, err := d.look(said, tls.Server(conn, d.tls))
 	cancel()
-	d.leave(source)
+	d.said(conn.source)
 	switch {
 	case err != nil:
 		conn.Close()
@@ -104,28 +110,61 @@ func (d *door) look(ctx context.Context, conn *tls.Conn) (secure net.Conn, stun 
 	return &replayed{Conn: conn, first: first}, first[0] < 4, nil
 }
 
-// enter counts a connection, unless there are too many that have not said what they are.
-func (d *door) enter(conn net.Conn) bool {
+// enter counts a connection; nil: there are too many.
+func (d *door) enter(conn net.Conn) *visitor {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	source := networkOf(conn)
-	if d.total >= maxStrangers || d.waiting[source] >= strangersPerNetwork {
+	if d.total >= maxStrangers || d.waiting[source] >= strangersPerNetwork || d.open >= maxInside || d.inside[source] >= insidePerNetwork {
 		d.refused++
-		return false
+		return nil
 	}
 	d.waiting[source]++
 	d.total++
-	return true
+	d.inside[source]++
+	d.open++
+	v := &visitor{Conn: conn, source: source}
+	v.leave = sync.OnceFunc(func() { d.left(source) })
+	return v
 }
 
-func (d *door) leave(source netip.Addr) {
+// said ends the counting of a connection among those that have not said what they are.
+func (d *door) said(source netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total--
-	if d.waiting[source]--; d.waiting[source] == 0 {
-		delete(d.waiting, source)
+	lower(d.waiting, source)
+}
+
+// left ends the counting of a connection that is closed.
+func (d *door) left(source netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open--
+	lower(d.inside, source)
+}
+
+func lower(counts map[netip.Addr]int, source netip.Addr) {
+	if counts[source]--; counts[source] == 0 {
+		delete(counts, source)
 	}
 }
+
+// visitor is a connection that is counted until it is closed.
+type visitor struct {
+	net.Conn
+	source netip.Addr
+	leave  func()
+}
+
+// Close closes the connection and ends its counting.
+func (v *visitor) Close() error {
+	defer v.leave()
+	return v.Conn.Close()
+}
+
+// NetConn returns the connection below.
+func (v *visitor) NetConn() net.Conn { return v.Conn }
 
 // networkOf is the address, or for IPv6 the network, that connections are counted by.
 func networkOf(conn net.Conn) netip.Addr {

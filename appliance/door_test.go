@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -81,6 +83,65 @@ func TestDoor(t *testing.T) {
 	defer d.mu.Unlock()
 	if d.total != 0 || len(d.waiting) != 0 {
 		t.Errorf("%d in the door, %v", d.total, d.waiting)
+	}
+}
+
+// TestDoorInside: a connection counts for its source until it is closed, and a source that has too many gets no further one.
+func TestDoorInside(t *testing.T) {
+	address, _, d := testDoor(t)
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	source := netip.MustParseAddr("127.0.0.1")
+	inside := func(want, waiting int) {
+		t.Helper()
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			d.mu.Lock()
+			n, w := d.inside[source], d.waiting[source]
+			d.mu.Unlock()
+			if n == want && w == waiting {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d inside, %d of them wait; want %d, %d", n, w, want, waiting)
+			}
+		}
+	}
+	inside(1, 0)
+	d.mu.Lock()
+	d.inside[source] = insidePerNetwork
+	d.mu.Unlock()
+	if refused, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}); err == nil {
+		refused.Close()
+		t.Error("one more came in than may")
+	}
+	conn.Close()
+	inside(insidePerNetwork-1, 0)
+}
+
+// TestDoorListenerEnds: when the listener behind the door is closed, whoever serves what comes through it gets to know.
+func TestDoorListenerEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := openDoor(l, &tls.Config{}, func(net.Conn) error { return nil })
+	defer d.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := d.Accept()
+		ended <- err
+	}()
+	l.Close()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Accept: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("Accept waits though nobody can come")
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *markedConn) forget() {
 
 // markedBelow finds the marked connection under a connection, nil when there is none.
 func markedBelow(conn net.Conn) *markedConn {
-	for range 4 {
+	for range 8 {
 		switch c := conn.(type) {
 		case *markedConn:
 			return c

@@ -172,7 +172,7 @@ func ends(conn net.Conn) (remote, local netip.AddrPort) {
 
 // tcpBelow finds the TCP connection under a connection, nil when there is none.
 func tcpBelow(conn net.Conn) *net.TCPConn {
-	for range 4 {
+	for range 8 {
 		switch c := conn.(type) {
 		case *net.TCPConn:
 			return c
