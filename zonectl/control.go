@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -31,15 +32,16 @@ const (
 // the hello and gets a session, runChannel obeys one message after the other, and at last the meeting learns that the channel is lost.
 // runWriter and runPulse run beside it, from the welcome to the end.
 type channel struct {
-	c       *Controller
-	log     *slog.Logger
-	socket  *websocket.Conn
-	remote  string // address
-	source  string // what guesses are counted by
-	host    string // of this box, as the client reached it
-	out     *outbox
-	meeting *meeting
-	session *session
+	c        *Controller
+	log      *slog.Logger
+	socket   *websocket.Conn
+	remote   string // address
+	source   string // what guesses are counted by
+	host     string // of this box, as the client reached it
+	welcomed func() // once there is a session
+	out      *outbox
+	meeting  *meeting
+	session  *session
 
 	messages  *rate.Limiter
 	chats     *rate.Limiter
@@ -48,11 +50,14 @@ type channel struct {
 }
 
 func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
-	if !c.takeChannel() {
+	source := c.sourceOfRequest(r)
+	if !c.takeChannel(source) {
 		writeError(w, errBusy)
 		return
 	}
 	defer c.giveChannel()
+	welcomed := sync.OnceFunc(func() { c.welcomed(source) })
+	defer welcomed()
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
 		OriginPatterns: originsOf(c.config().pages()), CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
@@ -64,7 +69,7 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	socket.SetReadLimit(wire.MaxMessage)
-	ch := &channel{c: c, log: c.log.With("source", c.seen(r)), socket: socket, remote: c.seen(r), source: c.sourceOfRequest(r), host: r.Host, out: newOutbox(),
+	ch := &channel{c: c, log: c.log.With("source", c.seen(r)), socket: socket, remote: c.seen(r), source: source, welcomed: welcomed, host: r.Host, out: newOutbox(),
 		messages: rate.NewLimiter(messagesPerSecond, messagesBurst), chats: rate.NewLimiter(chatsPerSecond, chatsBurst),
 		exchanges: rate.NewLimiter(exchangesPerSecond, exchangesBurst)}
 	ctx, cancel := context.WithCancel(c.life)
@@ -91,6 +96,7 @@ func (ch *channel) run(ctx context.Context) {
 		ch.refuse(ctx, tell(err))
 		return
 	}
+	ch.welcomed()
 	ch.session = reply.session
 	ch.log = ch.log.With("meeting", ch.meeting.number, "participant", ch.session.participant)
 	ctx, cancel := context.WithCancel(ctx)

@@ -82,17 +82,18 @@ type Controller struct {
 	monitor       *monitor
 
 	// mu guards what follows; it is never held while waiting for anything.
-	mu       sync.Mutex
-	closed   bool
-	channels int
-	meetings map[string]*meeting // those that run, by number
-	rooms    map[string]Room
-	tokens   map[string]APIToken
-	sessions map[string]*meeting // where a participant's session is, by session id
-	gear     map[string]*session // that of WHIP and WHEP, by session id
-	watchers int                 // of gear
-	ended    map[string]endedMeeting
-	changing sync.Mutex // held through a change of the store, taken before mu
+	mu        sync.Mutex
+	closed    bool
+	channels  int
+	unwelcome map[string]int      // channels without a session, by source
+	meetings  map[string]*meeting // those that run, by number
+	rooms     map[string]Room
+	tokens    map[string]APIToken
+	sessions  map[string]*meeting // where a participant's session is, by session id
+	gear      map[string]*session // that of WHIP and WHEP, by session id
+	watchers  int                 // of gear
+	ended     map[string]endedMeeting
+	changing  sync.Mutex // held through a change of the store, taken before mu
 }
 
 // endedMeeting is remembered for a while, so that whoever has its passcode is told that it has ended.
@@ -129,7 +130,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, load: deps.Load, web: deps.Web,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
-		gear: map[string]*session{}, ended: map[string]endedMeeting{}}
+		unwelcome: map[string]int{}, gear: map[string]*session{}, ended: map[string]endedMeeting{}}
 	c.running.Store(&cfg)
 	c.geoip.Store(geoip.Open(cfg.GeoIP))
 	for number, room := range deps.Store.Rooms.All() {
@@ -200,14 +201,17 @@ func (c *Controller) Close() error {
 // farewellWithin is how long Close waits for the last messages to be written.
 const farewellWithin = 2 * time.Second
 
-// takeChannel counts a WebSocket that is about to be accepted, unless there are too many or the controller is closed.
-func (c *Controller) takeChannel() bool {
+// takeChannel counts a WebSocket that is about to be accepted, unless there are too many, in all or of the source without a welcome so far, or the
+// controller is closed.
+func (c *Controller) takeChannel(source string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.channels >= channelsPerSession*c.config().Limits.Sessions {
+	most := channelsPerSession * c.config().Limits.Sessions
+	if c.closed || c.channels >= most || c.unwelcome[source] >= min(unwelcomePerSource, max(1, most/2)) {
 		return false
 	}
 	c.channels++
+	c.unwelcome[source]++
 	c.channelsAlive.Add(1)
 	return true
 }
@@ -218,6 +222,18 @@ func (c *Controller) giveChannel() {
 	c.channels--
 	c.channelsAlive.Done()
 }
+
+// welcomed notes that a channel of the source has its session, or has ended without one.
+func (c *Controller) welcomed(source string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwelcome[source]--; c.unwelcome[source] <= 0 {
+		delete(c.unwelcome, source)
+	}
+}
+
+// unwelcomePerSource bounds the channels of one source that have not got a session yet, so that nobody can shut out everybody by opening many.
+const unwelcomePerSource = 256
 
 // channelsPerSession leaves room for those that have not said hello yet, and for sessions that resume.
 const channelsPerSession = 2

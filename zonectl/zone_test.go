@@ -174,6 +174,37 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+// TestChannelsOfOneSource: one source cannot take all control channels without ever getting a session; those with one do not count.
+func TestChannelsOfOneSource(t *testing.T) {
+	c := openZone(t, Config{}).Controller
+	take := func(source string) bool {
+		ok := c.takeChannel(source)
+		if ok {
+			t.Cleanup(c.giveChannel)
+		}
+		return ok
+	}
+	for n := range unwelcomePerSource {
+		if !take("a") {
+			t.Fatalf("only %d channels", n)
+		}
+	}
+	if take("a") || !take("b") {
+		t.Error("one source has no bound, or another one has to suffer from it")
+	}
+	c.welcomed("a")
+	if !take("a") {
+		t.Error("a channel with a session counts")
+	}
+	for range unwelcomePerSource {
+		c.welcomed("a")
+	}
+	c.welcomed("b")
+	if len(c.unwelcome) != 0 {
+		t.Errorf("left behind: %v", c.unwelcome)
+	}
+}
+
 // TestOrigin: pages of other hosts cannot open a control channel.
 func TestOrigin(t *testing.T) {
 	z := openZone(t, Config{URLs: []string{"https://meet.example:8443"}})
