@@ -287,6 +287,8 @@ func (ids *extensionIDs) of(uri string) *uint8 {
 			return &ids.rid
 		case extRepairedRID:
 			return &ids.repairedRID
+		case extDependency:
+			return &ids.dependency
 		}
 	}
 	return nil

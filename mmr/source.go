@@ -236,8 +236,13 @@ func (s *source) describe(a *arrival, pkt []byte, h *packet.Header, learn bool) 
 // dependencyAlone is the length of a dependency descriptor that changes nothing of its structure.
 const dependencyAlone = 3
 
-// depend takes a dependency descriptor. One that cannot be understood leaves the frame without a layer, so that nothing goes on from it.
+// depend takes a dependency descriptor. One that cannot be understood leaves the frame without a layer, so that nothing goes on from it; one
+// that is too short for the frame's number is not passed on either.
 func (s *source) depend(a *arrival, value []byte, learn bool) {
+	if len(value) < dependencyAlone {
+		a.in.Keyframe, a.in.Frame = false, codec.Frame{}
+		return
+	}
 	if s.structure == nil {
 		s.structure = new(codec.Structure)
 	}

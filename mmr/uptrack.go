@@ -26,11 +26,13 @@ const (
 // chooses them.
 type extensionIDs struct {
 	audioLevel, transportSequence, mid, rid, repairedRID uint8
+	dependency                                           uint8 // extDependency or 0: descriptors are passed on as they come
 }
 
 // offeredIDs are those of the box's own offers.
 var offeredIDs = extensionIDs{
 	audioLevel: extAudioLevel, transportSequence: extTransportSequence, mid: extMID, rid: extRID, repairedRID: extRepairedRID,
+	dependency: extDependency,
 }
 
 // upTrack is what an endpoint sends of one medium: one stream, or with simulcast one for each encoding.
@@ -144,6 +146,7 @@ type extensions struct {
 	repairedRID  []byte // of what a retransmission repairs
 }
 
+// read takes what the router wants to know. A dependency descriptor that was not agreed on is erased, so that nobody behind reads it.
 func (ids *extensionIDs) read(pkt []byte, h *packet.Header) (x extensions) {
 	x.level = noLevel
 	for e := h.Elements(pkt); ; {
@@ -167,6 +170,10 @@ func (ids *extensionIDs) read(pkt []byte, h *packet.Header) (x extensions) {
 			x.rid = value
 		case ids.repairedRID:
 			x.repairedRID = value
+		case extDependency:
+			if ids.dependency != extDependency {
+				e.Erase()
+			}
 		}
 	}
 }

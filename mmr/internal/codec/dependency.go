@@ -94,11 +94,20 @@ type Dependency struct {
 }
 
 // ParseDependency reads a dependency descriptor. A structure or a mask of active decode targets that comes in it is put into s. On an error but
-// ErrShort, Start, End and Number are good.
-func ParseDependency(value []byte, s *Structure) (d Dependency, err error) {
+// ErrShort, Start, End and Number are good, and nothing else is set.
+func ParseDependency(value []byte, s *Structure) (Dependency, error) {
 	if len(value) < 3 {
-		return d, ErrShort
+		return Dependency{}, ErrShort
 	}
+	d, err := parseDependency(value, s)
+	if err != nil {
+		d = Dependency{Start: d.Start, End: d.End, Number: d.Number}
+	}
+	return d, err
+}
+
+// parseDependency reads a descriptor of three bytes or more.
+func parseDependency(value []byte, s *Structure) (d Dependency, err error) {
 	d.Start, d.End = value[0]&0x80 != 0, value[0]&0x40 != 0
 	d.Number = uint16(value[1])<<8 | uint16(value[2])
 	r := bitReader{b: value, at: 24}
@@ -247,9 +256,12 @@ func (d *Dependency) Learned() bool { return d.structure || d.active }
 const MaxDependency = 255
 
 // Rewrite appends the descriptor value, from which d was parsed, with another frame number to dst. With a mask, active says which decode
-// targets the receiver gets.
+// targets the receiver gets. A value that is too short for a frame number stays as it is.
 func (d *Dependency) Rewrite(dst, value []byte, number uint16, mask bool, active uint32) []byte {
 	from := len(dst)
+	if len(value) < 3 {
+		return append(dst, value...)
+	}
 	if !mask || d.targets == 0 || len(value)+5 > MaxDependency {
 		dst = append(dst, value...)
 	} else {
@@ -277,6 +289,7 @@ func (d *Dependency) insertMask(dst, value []byte, active uint32) []byte {
 		r.bits(uint(d.targets))
 		at += uint(d.targets)
 	}
+	at = min(at, uint(len(value))*8)
 	w.bits(active, uint(d.targets))
 	w.copy(&r, uint(len(value))*8-at)
 	return w.b

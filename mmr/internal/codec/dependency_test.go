@@ -201,6 +201,38 @@ func TestDependencyRewrite(t *testing.T) {
 	}
 }
 
+// What is too short to be a descriptor is left as it is.
+func TestDependencyTooShort(t *testing.T) {
+	for _, value := range [][]byte{nil, {0xc0}, {0xc0, 1}} {
+		var s Structure
+		d, err := ParseDependency(value, &s)
+		if !errors.Is(err, ErrShort) {
+			t.Errorf("%x: %v", value, err)
+		}
+		for _, mask := range []bool{false, true} {
+			if out := d.Rewrite(nil, value, 7, mask, 1); !bytes.Equal(out, value) {
+				t.Errorf("%x became %x", value, out)
+			}
+		}
+	}
+}
+
+// A descriptor that ends within its mask gets no other one.
+func TestDependencyEndsInMask(t *testing.T) {
+	var s Structure
+	if _, err := ParseDependency(l2t2key.descriptor(true, true, 0, 1, true), &s); err != nil {
+		t.Fatal(err)
+	}
+	value := append(l2t2key.descriptor(true, true, 1, 5, false), 0x40)
+	d, err := ParseDependency(value, &s)
+	if !errors.Is(err, ErrDependency) || d != (Dependency{Start: true, End: true, Number: 5}) {
+		t.Errorf("%+v %v", d, err)
+	}
+	if out := d.Rewrite(nil, value, 6, true, 1); len(out) != len(value) || out[2] != 6 {
+		t.Errorf("%x became %x", value, out)
+	}
+}
+
 // Indications and differences of a frame's own stand behind the mask.
 func TestDependencyWithOwnIndications(t *testing.T) {
 	var s Structure
@@ -287,6 +319,8 @@ func BenchmarkParseDependency(b *testing.B) {
 func FuzzDependency(f *testing.F) {
 	for _, p := range []*plan{&l1t3, &l2t2key} {
 		f.Add(p.descriptor(true, true, 0, 1, true), p.descriptor(true, false, 2, 5, false))
+		f.Add(p.descriptor(true, true, 0, 1, true), p.descriptor(true, false, 2, 5, false)[:2])
+		f.Add(p.descriptor(true, true, 0, 1, true), append(p.descriptor(true, false, 2, 5, false), 0x40))
 	}
 	f.Fuzz(func(t *testing.T, key, frame []byte) {
 		var s Structure
@@ -294,6 +328,9 @@ func FuzzDependency(f *testing.F) {
 		for _, b := range [][]byte{key, frame} {
 			d, err := ParseDependency(b, &s)
 			if err != nil {
+				if out := d.Rewrite(nil, b, d.Number+1, true, s.Targets(3, 3)); len(out) != len(b) {
+					t.Fatalf("%x, of which nothing is known, became %x", b, out)
+				}
 				continue
 			}
 			if s.targets == 0 || int(s.targets) > maxTargets || int(s.templates) > maxTemplates {

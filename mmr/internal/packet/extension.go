@@ -65,6 +65,7 @@ func EndElements(b []byte, at int) int {
 // Elements walks the elements of one packet's header extension.
 type Elements struct {
 	rest    []byte
+	last    []byte // the element that Next returned, with its header
 	twoByte bool
 }
 
@@ -103,9 +104,12 @@ func (e *Elements) Next() (id uint8, value []byte, ok bool) {
 	if len(e.rest) < at+n {
 		return e.end()
 	}
-	value, e.rest = e.rest[at:at+n:at+n], e.rest[at+n:]
+	e.last, value, e.rest = e.rest[:at+n], e.rest[at:at+n:at+n], e.rest[at+n:]
 	return id, value, true
 }
+
+// Erase turns the element that Next returned into padding.
+func (e *Elements) Erase() { clear(e.last) }
 
 func (e *Elements) end() (uint8, []byte, bool) {
 	e.rest = nil
