@@ -375,7 +375,7 @@ func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, lev
 // takeRTX unpacks a retransmission, RFC 4588.
 func (u *upStream) takeRTX(now dataplane.Instant, pkt []byte, h *packet.Header, level uint8) {
 	kind, rtx := u.formats.find(h.PayloadType)
-	if u.src == nil || !rtx {
+	if u.src == nil || u.rx == nil || !rtx { // with simulcast, a retransmission can come before anything that it could repair
 		return
 	}
 	original, oh, err := packet.Restore(pkt, h, u.ssrc, offeredFormats[kind].pt)
@@ -426,7 +426,7 @@ func (e *endpoint) setMuted(now dataplane.Instant, m Medium, muted bool) {
 	for _, st := range u.streams {
 		if muted && st != nil && st.src != nil {
 			st.src.setLive(now, false)
-			for _, d := range st.src.down {
+			for _, d := range slices.Clone(st.src.down) { // those that wait for another source leave it
 				d.restart(now) // what comes after the pause refers to pictures that were dropped
 			}
 		}

@@ -205,6 +205,46 @@ func TestMutedAtEntry(t *testing.T) {
 	}
 }
 
+// TestRTXFirst: a retransmission of an encoding of which nothing has come yet is passed over.
+func TestRTXFirst(t *testing.T) {
+	sh := newShard()
+	s := newSimulcaster(t, sh, "sender")
+	b := make([]byte, packet.FixedLen)
+	packet.PutHeader(b, &packet.Header{PayloadType: ptVP8RTX, SequenceNumber: 1, SSRC: 6000})
+	b[0] |= 0x10
+	b = append(b, 0xbe, 0xde, 0, 1, extRepairedRID<<4, 'm', 0, 0)
+	b = append(append(b, 0, 9), vp8Payload(1, true, true, 20)...)
+	sh.arrived(1, s.e, &s.tt, []Medium{Video}, b)
+	if st := s.e.up[Video].streams[1]; st.rtxSSRC != 6000 || st.rx != nil {
+		t.Errorf("SSRC %d, receiver %v", st.rtxSSRC, st.rx)
+	}
+}
+
+// TestMutedWhileSwitching mutes a sender whose picture goes on in two slots until that of another has begun.
+func TestMutedWhileSwitching(t *testing.T) {
+	sh := newShard()
+	first, _ := bareEndpoint(t, sh, "first", 0)
+	second, _ := bareEndpoint(t, sh, "second", 0)
+	r := rand.New(rand.NewPCG(5, 6))
+	newCamera(first, 0, r)
+	newCamera(second, 1, r)
+	from, to := first.up[Video].streams[0].src, second.up[Video].streams[0].src
+	for _, id := range []EndpointID{"a", "b"} {
+		viewer, _ := bareEndpoint(t, sh, id, 1)
+		d := viewer.slots[Video][0]
+		d.want(1, from)
+		d.begin(1, from)
+		d.want(1, to)
+	}
+	if len(from.down) != 2 {
+		t.Fatalf("%d slots show the first", len(from.down))
+	}
+	first.setMuted(2, Video, true)
+	if len(from.down) != 0 {
+		t.Errorf("%d slots still show the first", len(from.down))
+	}
+}
+
 // FuzzArrived gives a shard with a sender and a receiver whatever bytes, as RTP and as RTCP.
 func FuzzArrived(f *testing.F) {
 	key := rtpPacket(packet.Header{PayloadType: ptVP8, SequenceNumber: 1, SSRC: 9}, "video-up", vp8Payload(1, true, true, 20))
