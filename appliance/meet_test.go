@@ -41,6 +41,9 @@ const watchPeers = `(() => {
       frames: sum('video', 'framesDecoded'), energy: sum('audio', 'totalAudioEnergy'), audioPackets: sum('audio', 'packetsReceived'),
       skew: a && v ? v.estimatedPlayoutTimestamp - a.estimatedPlayoutTimestamp : null,
       frozen: sum('video', 'totalFreezesDuration'), keyframes: sum('video', 'keyFramesDecoded'),
+      sent: all.filter((s) => s.type === 'outbound-rtp').map((s) => [s.kind, s.rid, s.packetsSent]),
+      tracks: pc.getSenders().map((s) => s.track && [s.track.kind, s.track.readyState, s.track.enabled, s.track.muted]),
+      transports: all.filter((s) => s.type === 'transport').map((s) => [s.dtlsState, s.packetsReceived]),
       ciphers: [...new Set(all.filter((s) => s.type === 'transport').map((s) => s.srtpCipher))],
     };
   };

@@ -33,6 +33,7 @@ func NewBehind(t testing.TB, clients int) (*Lab, *Firewall) {
 	lab := &Lab{Box: nstest.New(t, "box"), bin: binaries(t)}
 	f := &Firewall{NS: nstest.New(t, "fw")}
 	f.NS.Forward(t)
+	f.NS.Sysctl(t, "net/ipv4/icmp_ratelimit", "0") // or a rejection is told to the first few only
 	box := netip.MustParseAddr("10.87.0.2")
 	var boxIface string
 	f.BoxIface, boxIface = nstest.Link(t, f.NS, lab.Box, "10.87.0.1/24", box.String()+"/24")
