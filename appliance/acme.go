@@ -195,7 +195,7 @@ func finalize(ctx context.Context, client *acme.Client, order, url string, reque
 
 // acmeClient opens the account, whose key is made at the first time.
 func (c *certificates) acmeClient(ctx context.Context, settings config.ACMESettings) (*acme.Client, error) {
-	path := c.file("acme-account", "key")
+	path := c.file(acmeAccount, "key")
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		var fresh *ecdsa.PrivateKey

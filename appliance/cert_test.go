@@ -300,3 +300,22 @@ func startPebble(t *testing.T, dir, binary string, box *certificates, tlsPort in
 	}
 	return "https://localhost:" + port + "/dir", stop
 }
+
+// TestUnusableCertificate: a pair that cannot be read does not keep the box from starting; it shows the self-signed one, and says so.
+func TestUnusableCertificate(t *testing.T) {
+	box, err := openCertificates(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := config.Default()
+	doc.Certificate.Name = "office"
+	if _, err := (certificatePart{&daemon{tls: box}}).Apply(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	if list := box.alarms(time.Now()); box.using() != config.SelfSigned || len(list) != 1 || list[0].Code != "certificate-unusable" {
+		t.Errorf("shows %s, alarms %+v", box.using(), list)
+	}
+	if checkCertificateName(acmeAccount) == nil {
+		t.Error("a certificate may have the name of the account's key")
+	}
+}

@@ -33,11 +33,12 @@ const selfSignedLife = 15 * 365 * 24 * time.Hour
 
 // certificates holds the certificate that TLS presents, and replaces it without a restart.
 type certificates struct {
-	folder  string
-	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate] // that is shown
-	name    atomic.Pointer[string]          // of it; nil: self-signed
-	changed chan struct{}                   // tells runACME that something else is wanted
+	folder   string
+	log      *slog.Logger
+	current  atomic.Pointer[tls.Certificate] // that is shown
+	name     atomic.Pointer[string]          // of it; nil: self-signed
+	unusable atomic.Pointer[string]          // why the certificate that is set is not shown; nil: it is
+	changed  chan struct{}                   // tells runACME that something else is wanted
 
 	mu    sync.Mutex       // guards what follows
 	own   *tls.Certificate // self-signed

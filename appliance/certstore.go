@@ -35,7 +35,12 @@ const (
 )
 
 // reservedName says that a name is one of the box's own.
-func reservedName(name string) bool { return name == config.SelfSigned || name == config.ACME }
+func reservedName(name string) bool {
+	return name == config.SelfSigned || name == config.ACME || name == acmeAccount
+}
+
+// acmeAccount is the name of the file with the key of the account at the authority.
+const acmeAccount = "acme-account"
 
 func (c *certificates) file(name, kind string) string { return filepath.Join(c.folder, name+"."+kind) }
 
@@ -217,8 +222,17 @@ func (c *certificates) use(name string) error {
 	if err != nil {
 		return err
 	}
+	c.unusable.Store(nil)
 	c.show(name, pair)
 	return nil
+}
+
+// instead shows the self-signed certificate in place of one that cannot be used, and raises an alarm.
+func (c *certificates) instead(names []string, why error) error {
+	text := why.Error()
+	c.unusable.Store(&text)
+	c.log.Error("the certificate cannot be used; showing the self-signed one", "err", why)
+	return c.selfSigned(names)
 }
 
 func (c *certificates) show(name string, pair *tls.Certificate) {
@@ -327,6 +341,9 @@ func (c *certificates) alarms(now time.Time) (list []adminapi.Alarm) {
 	if stage := expiryStage(pair.Leaf, now); stage != 0 && !(c.using() == config.ACME && c.renews(now)) {
 		list = append(list, adminapi.Alarm{Code: "certificate-expiry", Since: pair.Leaf.NotAfter.Add(-time.Duration(max(0, stage)) * day),
 			Text: fmt.Sprintf("The certificate %s must be renewed: %s. People will not get in, and TURN over TLS will fail.", c.using(), expiry(pair.Leaf, now))})
+	}
+	if why := c.unusable.Load(); why != nil {
+		list = append(list, adminapi.Alarm{Code: "certificate-unusable", Text: "The self-signed certificate is shown, since the one that is set cannot be used: " + *why + "."})
 	}
 	if text, since := c.acmeProblem(); text != "" {
 		list = append(list, adminapi.Alarm{Code: "acme", Since: since, Text: text})

@@ -131,7 +131,7 @@ var _ config.Observer = certificatePart{}
 func (certificatePart) Name() string { return "certificate" }
 
 func (p certificatePart) Check(doc config.Document) error {
-	if reservedName(doc.Certificate.Name) {
+	if name := doc.Certificate.Name; name == config.SelfSigned || name == config.ACME {
 		return nil
 	}
 	_, err := p.d.tls.load(doc.Certificate.Name)
@@ -144,14 +144,19 @@ func (p certificatePart) Apply(_ context.Context, doc config.Document) (config.A
 	switch name := doc.Certificate.Name; name {
 	case config.ACME:
 		wanted = doc.Certificate.ACME
+		p.d.tls.unusable.Store(nil)
 		if p.d.tls.using() == name || p.d.tls.use(name) == nil {
 			break
 		}
 		err = p.d.tls.selfSigned(wantedNames(doc)) // until there is one
 	case config.SelfSigned:
+		p.d.tls.unusable.Store(nil)
 		err = p.d.tls.selfSigned(wantedNames(doc))
 	default:
-		err = p.d.tls.use(name)
+		// Check has seen to it for a commit; at a start the box has to come up all the same.
+		if why := p.d.tls.use(name); why != nil {
+			err = p.d.tls.instead(wantedNames(doc), why)
+		}
 	}
 	if err != nil {
 		return nil, err
