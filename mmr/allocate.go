@@ -23,6 +23,9 @@ const (
 	holdAtMost  = dataplane.Instant(16 * time.Second)
 	justGrown   = dataplane.Instant(5 * time.Second)
 
+	// mostWished is the most that one slot counts for in what could be sent: just after an encoding has begun, little of it has been measured.
+	mostWished = 8_000_000
+
 	// startPatience is how long an encoding that is asked for may take to come before the smaller one in its place is reckoned with.
 	startPatience = dataplane.Instant(2 * time.Second)
 )
@@ -65,7 +68,9 @@ func (e *endpoint) allocate(now dataplane.Instant) {
 		return
 	}
 	wishes, speech := a.wishes[:a.n], uint64(speechRate*e.voices())
-	e.wished = speech + a.most
+	if a.most > 0 {
+		e.wished = speech + a.most
+	}
 	if available == 0 {
 		for i := range wishes {
 			wishes[i].Choice = len(wishes[i].Options) - 1
@@ -128,7 +133,9 @@ func (a *allocation) add(now dataplane.Instant, d *downTrack, v View) {
 			w.Now = len(options) - 1
 		}
 	}
-	a.most += options[len(options)-1].Cost
+	if d.out != nil && d.accepted {
+		a.most += min(options[len(options)-1].Cost, mostWished)
+	}
 	if now < d.share.held {
 		options = options[:max(w.Now+1, 1)]
 		if w.Now == alloc.Nothing {

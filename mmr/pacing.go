@@ -239,11 +239,16 @@ func (e *endpoint) probe(now dataplane.Instant) (next dataplane.Instant) {
 			return dataplane.Instant(again) // when it is Never, the next tick sees to the next probe
 		}
 		d := e.padded()
-		if d == nil {
+		switch {
+		case d != nil:
+			d.pad(now)
+			continue
+		case e.pictured():
 			b.estimator.Unprobed(bwe.Time(now))
-			return dataplane.Never
+		default:
+			b.estimator.PutOff(bwe.Time(now)) // a transport of pictures is still to come
 		}
-		d.pad(now)
+		return dataplane.Never
 	}
 	return now + paceSlice
 }
@@ -261,6 +266,18 @@ func (e *endpoint) padded() *downTrack {
 		}
 	}
 	return nil
+}
+
+// pictured tells whether pictures or content can be sent.
+func (e *endpoint) pictured() bool {
+	for m := Video; m <= Content; m++ {
+		for _, d := range e.slots[m] {
+			if d.out != nil && d.accepted {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pad sends a packet of padding.

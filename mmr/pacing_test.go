@@ -223,3 +223,44 @@ func TestPacing(t *testing.T) {
 		t.Error("the picture does not come back with a keyframe")
 	}
 }
+
+// TestProbePutOff: while the transport of pictures is not connected, probes wait, and nothing is trusted that was not measured. Only a receiver
+// that is sent pictures and cannot be probed is.
+func TestProbePutOff(t *testing.T) {
+	g := setUp(t, 1, &rig{adapts: true})
+	e := g.ears[0].e
+	d := e.slots[Video][0]
+	out := d.out
+	e.budget = newBudget()
+	recorder := twcc.New()
+	for range 5 {
+		g.now += dataplane.Instant(20 * time.Millisecond)
+		recorder.Record(e.budget.number(g.now, 0, Audio.Class(), 100), time.Duration(g.now))
+	}
+	e.budget.reported(g.now, 0, recorder.Append(nil, 1, 2)[4:])
+	d.out = nil
+	if e.allocate(g.now); e.wished != 0 {
+		t.Errorf("%d bit/s are wished for a slot that cannot be sent to", e.wished)
+	}
+	e.budget.estimator.Want(2_000_000)
+	for range 20 {
+		e.probe(g.now)
+		g.now += dataplane.Instant(50 * time.Millisecond)
+	}
+	if e.budget.estimator.Known() || e.budget.estimator.Stats().Probes != 0 {
+		t.Errorf("before pictures can be sent the estimate is %+v", e.budget.estimate())
+	}
+	d.out = out
+	if e.allocate(g.now); e.wished == 0 || e.wished > 2*mostWished {
+		t.Errorf("%d bit/s are wished", e.wished)
+	}
+	d.pub.first().rate.smooth[0][0] = 1_000_000_000
+	if e.allocate(g.now); e.wished > mostWished+speechRate {
+		t.Errorf("%d bit/s are wished for one picture", e.wished)
+	}
+	d.numbering = 0
+	g.now += dataplane.Instant(time.Second)
+	if e.probe(g.now); !e.budget.estimator.Known() {
+		t.Error("a receiver that cannot be probed is not trusted")
+	}
+}

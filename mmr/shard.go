@@ -303,6 +303,7 @@ func (sh *shard) senderReady(now dataplane.Instant, e *endpoint, media []Medium,
 		}
 	}
 	e.budget.pathReady(path)
+	e.allocate(now) // more can be sent now
 }
 
 // transportLost says that nothing can be sent or received on it until it is ready again.

@@ -316,6 +316,15 @@ func (e *Estimator) Unprobed(now Time) {
 	}
 }
 
+// PutOff says that there is no way to probe yet: the probe that is under way has not been, and is due again soon.
+func (e *Estimator) PutOff(now Time) {
+	if e.prober.sending && e.prober.packets == 0 {
+		e.prober.count--
+	}
+	e.prober.probe = probe{}
+	e.prober.next = now + Time(firstEvery)
+}
+
 // silentAfter is how long packets may go out without a report coming back before the path is taken for dead: a receiver that has gone, or hears
 // nothing, is not flooded until its consent expires.
 const silentAfter = Time(2 * time.Second)
