@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -156,6 +157,54 @@ func TestTokensOfOtherZones(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("token of %s for %s: %q, want %q", c.zone, c.meeting, got, c.want)
+		}
+	}
+}
+
+// TestForeignTokens: what another zone has checked opens nothing here that has a passcode, and makes nobody a host.
+func TestForeignTokens(t *testing.T) {
+	friend := testKey(7)
+	z := openZone(t, Config{Zone: "own", Zones: []Zone{{ID: "friend", Controllers: []string{"https://f"}, Key: friend.Public().(ed25519.PublicKey)}}})
+	for _, number := range []string{"4444", "5555"} {
+		spec := MeetingSpec{Number: number}
+		if number == "4444" {
+			spec.Passcode = "1234"
+		}
+		if _, err := z.CreateRoom(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	greet := func(number string) *testClient {
+		token, err := wire.SignToken(friend, wire.Claims{ID: wire.NewTokenID(), Zone: "friend", Meeting: number, Role: wire.RoleHost, Expires: time.Now().Add(time.Minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := z.dial()
+		c.send(hello(token, "Mallory"))
+		return c
+	}
+	greet("4444").expectBye(wire.CodeToken)
+	greet(z.create(MeetingSpec{Passcode: "1"}).Number).expectBye(wire.CodeToken)
+	if w := expect[wire.Welcome](greet("5555")); w.Role != wire.RoleParticipant {
+		t.Errorf("a %s by a token of another zone", w.Role)
+	}
+}
+
+// TestNetworkIsForOwnPages: only pages of the zones that are known may read what a box says of the network.
+func TestNetworkIsForOwnPages(t *testing.T) {
+	z := openZone(t, Config{URLs: []string{"https://own.example"}, Zones: []Zone{{ID: "friend", Controllers: []string{"https://f.example"}}}})
+	for _, path := range []string{wire.PathProbe, wire.PathZones} {
+		for origin, want := range map[string]string{"https://own.example": "https://own.example", "https://f.example": "https://f.example", "https://evil.example": "", "null": "", "": ""} {
+			header := http.Header{}
+			if origin != "" {
+				header.Set("Origin", origin)
+			}
+			answer, _ := z.request("GET", path, header, nil, nil)
+			for _, name := range []string{"Access-Control-Allow-Origin", "Timing-Allow-Origin"} {
+				if got := answer.Header.Get(name); got != want {
+					t.Errorf("%s for %q: %s %q, want %q", path, origin, name, got, want)
+				}
+			}
 		}
 	}
 }

@@ -148,12 +148,22 @@ func (c *Controller) admit(source string, l *lock, k knock) (host bool, err erro
 	return result.host, nil
 }
 
-// verify returns what a join token says.
+// verify returns what a join token says, as far as it is good here.
 func (c *Controller) verify(token string) (wire.Claims, error) {
 	zone, key := c.issuer(token)
 	claims, err := wire.VerifyToken(key, zone, token)
 	if err != nil {
 		return claims, fmt.Errorf("%w: %w", errToken, err)
+	}
+	if claims.Zone == c.config().Zone {
+		return claims, nil
+	}
+	// Another zone has checked its own passcode and host key of the number, which say nothing of the ones here.
+	if l := c.find(claims.Meeting).lock; l != nil && len(l.passcode) > 0 {
+		return claims, fmt.Errorf("%w: of zone %s for a meeting with a passcode", errToken, claims.Zone)
+	}
+	if claims.Role == wire.RoleHost {
+		claims.Role = wire.RoleParticipant
 	}
 	return claims, nil
 }
@@ -176,11 +186,10 @@ func (c *Controller) issuer(token string) (zone string, key ed25519.PublicKey) {
 	return cfg.Zone, own
 }
 
-// serveProbe is the network test of stage 2. Pages of other boxes of the zone may ask too.
+// serveProbe is the network test of stage 2. Pages of the zones that are trusted may ask too.
 func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	cfg := c.config()
-	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Timing-Allow-Origin", "*")
+	c.allowPages(w, r)
 	_, draining := c.Draining()
 	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining, Load: c.bestLoad(), DSCP: c.arrivedMark(r), Signalling: c.signallingMark(),
 		Check: c.probeCheck()})
@@ -199,19 +208,21 @@ func (c *Controller) probeCheck() *wire.ProbeCheck {
 	return check
 }
 
-// serveZones says what a lookup says of the network. It is no secret of a meeting: whoever can ask is on the network.
+// serveZones says what a lookup says of the network. It is no secret of a meeting: whoever can ask is on the network, which pages from outside
+// are not.
 func (c *Controller) serveZones(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", "*")
+	c.allowPages(w, r)
 	writeJSON(w, http.StatusOK, wire.Zones{Zones: c.named(r), Tunnels: c.config().Tunnels, Client: c.seen(r)})
 }
 
-// allowPages lets pages of the zones that are trusted ask for a router here. It says whether that was all that was asked.
+// allowPages lets pages of the zones that are trusted ask about the network, and for a router, here. It says whether that was all that was asked.
 func (c *Controller) allowPages(w http.ResponseWriter, r *http.Request) (preflight bool) {
+	w.Header().Add("Vary", "Origin")
 	origin := r.Header.Get("Origin")
 	if origin != "" && slices.Contains(c.config().pages(), origin) {
+		w.Header().Set("Timing-Allow-Origin", origin)
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
-		w.Header().Set("Vary", "Origin")
 	}
 	return r.Method == http.MethodOptions
 }
