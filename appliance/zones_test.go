@@ -105,7 +105,8 @@ func TestNetnsThreeZones(t *testing.T) {
 	if second.Zone != slowID || second.RTTMS < 80 || second.UDP.State != "answers" {
 		t.Errorf("second is %+v", second)
 	}
-	if down.Zone != "zone-down" || !strings.Contains(down.Error, "silent") {
+	// Nobody is at that address: the router says so once it has asked for it in vain, which takes it longer than a probe, unless it has just done so.
+	if down.Zone != "zone-down" || !strings.Contains(down.Error, "silent") && !strings.Contains(down.Error, "no route") {
 		t.Errorf("third is %+v", down)
 	}
 	// What UDP does not answer is told, and a meeting that another zone has is found there.

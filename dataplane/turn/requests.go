@@ -59,6 +59,9 @@ func (se *session) answer() error {
 			return err
 		}
 	}
+	if f == nil && m.Type.Method == stun.MethodAllocate {
+		time.Sleep(headStart - time.Since(se.opened)) // on the reader of this connection alone
+	}
 	if !se.stream.Send(r.Raw) {
 		return errSlow
 	}

@@ -21,6 +21,7 @@ import (
 type session struct {
 	server *Server
 	stream *dataplane.Stream
+	opened time.Time
 	nonce  string
 	in     *stun.Message
 	out    *stun.Message
@@ -56,6 +57,10 @@ const (
 	lifetime    = 10 * time.Minute
 	// answerWithin is how long the answer has to get out when an allocation was given back.
 	answerWithin = 500 * time.Millisecond
+	// headStart is how old a connection is before it gets an allocation. libwebrtc gathers its candidates in steps of 50 ms, those of TCP one
+	// step after those of relays, and gathers no more once a pair works: on a short way the relay would win the race against the better rung
+	// every other time (p2p/client/basic_port_allocator.cc, AllocationSequence; p2p/base/p2p_transport_channel.cc, MaybeStopPortAllocatorSessions).
+	headStart = 150 * time.Millisecond
 
 	firstChannel = 0x4000
 	lastChannel  = 0x4fff // RFC 8656, section 12
@@ -83,7 +88,7 @@ var (
 func newSession(s *Server, stream *dataplane.Stream) *session {
 	var random [12]byte
 	_, _ = rand.Read(random[:]) // never fails, see its documentation
-	se := &session{server: s, stream: stream, nonce: hex.EncodeToString(random[:]), in: stun.New(), out: stun.New()}
+	se := &session{server: s, stream: stream, opened: time.Now(), nonce: hex.EncodeToString(random[:]), in: stun.New(), out: stun.New()}
 	se.peers.Store(&[]peer{})
 	return se
 }

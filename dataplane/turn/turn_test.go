@@ -134,11 +134,15 @@ func client(t testing.TB, conn net.Conn, c credentials) *turn.Client {
 // connection has the mark of its class.
 func TestRelay(t *testing.T) {
 	server, media, dial := relay(t, nil)
+	dialled := time.Now()
 	conn := dial()
 	cl := client(t, conn, mint(server, dscp.Video, "s1", time.Minute))
 	relayed, err := cl.Allocate()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if took := time.Since(dialled); took < headStart {
+		t.Errorf("an allocation after %v: a browser would not look for a better rung", took)
 	}
 	if addr := relayed.LocalAddr().(*net.UDPAddr).AddrPort(); addr.Addr() != media.Addr() || addr.Port() < firstPort {
 		t.Errorf("relayed address %s, want one of the box's", addr)
