@@ -114,7 +114,7 @@ func (t traffic) differs(q queues) ([]string, linkState, error) {
 		return nil, s, err
 	}
 	_, vlan := s.link.(*netlink.Vlan)
-	return difference(q.describe(t.kind, vlan), s.describe(q.super > 0)), s, nil
+	return difference(q.fit(s.link.Attrs()).describe(t.kind, vlan), s.describe(q.super > 0)), s, nil
 }
 
 // errForeign says that a link's queues belong to somebody else.
@@ -138,9 +138,46 @@ func (t traffic) agree(q queues) (changed []string, err error) {
 	return changed, t.build(q, s)
 }
 
+// super is how large super-packets may be on a link.
+type super struct{ any, ipv4 uint32 }
+
+func superOf(a *netlink.LinkAttrs) super { return super{any: a.GSOMaxSize, ipv4: a.GSOIPv4MaxSize} }
+
+// before returns what a link had before it was ours. Where an earlier process has made it ours nobody knows, and it is what the kernel gives every new link.
+func (t traffic) before(a *netlink.LinkAttrs) super {
+	if s, ok := t.original[a.Index]; ok {
+		return s
+	}
+	usual := largestOf(a, mostSuper)
+	return super{any: usual, ipv4: usual}
+}
+
+// restore gives a link its own super-packets back. The bound of IPv4 follows the other one down but not up, so it is set last.
+func (t traffic) restore(link netlink.Link) error {
+	a := link.Attrs()
+	was, is := t.before(a), superOf(a)
+	delete(t.original, a.Index)
+	if is.any == 0 || is == was { // 0: a kernel that does not tell
+		return nil
+	}
+	if err := t.handle.LinkSetGSOMaxSize(link, int(was.any)); err != nil {
+		return fmt.Errorf("restoring the super-packets of %s: %w", a.Name, err)
+	}
+	if was.ipv4 == 0 || was.ipv4 == was.any {
+		return nil
+	}
+	if err := t.handle.LinkSetGSOIPv4MaxSize(link, int(was.ipv4)); err != nil {
+		return fmt.Errorf("restoring the super-packets of IPv4 of %s: %w", a.Name, err)
+	}
+	return nil
+}
+
 // build changes what differs. A kind that the kernel turns out not to have is noted, and the next one tried.
 func (t traffic) build(q queues, s linkState) error {
 	index := s.link.Attrs().Index
+	if _, known := t.original[index]; !known && !s.ours() {
+		t.original[index] = superOf(s.link.Attrs())
+	}
 	if err := t.buildRoot(q, &s); err != nil {
 		return err
 	}
@@ -154,7 +191,7 @@ func (t traffic) build(q queues, s linkState) error {
 			return fmt.Errorf("queue of %s on %s: %w", l.class, q.link.Interface, err)
 		}
 	}
-	if q.super > 0 && s.link.Attrs().GSOMaxSize != q.super {
+	if q = q.fit(s.link.Attrs()); q.super > 0 && s.link.Attrs().GSOMaxSize != q.super {
 		if err := t.handle.LinkSetGSOMaxSize(s.link, int(q.super)); err != nil {
 			return fmt.Errorf("limiting super-packets on %s: %w", q.link.Interface, err)
 		}
@@ -247,7 +284,7 @@ func (t traffic) buildPriorities(q queues, s linkState) error {
 	return nil
 }
 
-// release takes away what we made on a link. Super-packets get the kernel's own bound again.
+// release takes away what we made on a link. Super-packets may be as large again as they were.
 func (t traffic) release(name string) error {
 	s, err := t.look(name)
 	if err != nil {
@@ -256,10 +293,7 @@ func (t traffic) release(name string) error {
 	var errs []error
 	index := s.link.Attrs().Index
 	if s.ours() {
-		errs = append(errs, t.drop(index, handle(0), netlink.HANDLE_ROOT))
-		if a := s.link.Attrs(); a.GSOMaxSize != 0 && a.GSOMaxSize < mostSuper {
-			errs = append(errs, t.handle.LinkSetGSOMaxSize(s.link, mostSuper))
-		}
+		errs = append(errs, t.drop(index, handle(0), netlink.HANDLE_ROOT), t.restore(s.link))
 	}
 	if vlan, ok := s.link.(*netlink.Vlan); ok {
 		none := map[uint32]uint32{}

@@ -105,6 +105,20 @@ func SuperPacket(rate uint64) uint32 {
 	return uint32(min(max(rate/oneMillisecond*superPacketMS, leastSuper), mostSuper))
 }
 
+// fit bounds what is wanted by what the card of the link can do: the kernel would cut it, and the two would never agree.
+func (q queues) fit(a *netlink.LinkAttrs) queues {
+	q.super = largestOf(a, q.super)
+	return q
+}
+
+// largestOf bounds the size of super-packets by what the card can segment; 0 of a kernel that does not tell.
+func largestOf(a *netlink.LinkAttrs, size uint32) uint32 {
+	if a.TSOMaxSize == 0 {
+		return size
+	}
+	return min(size, a.TSOMaxSize)
+}
+
 func (q *queues) addHTB(p dscp.Profile) {
 	slot := slots(p)
 	rate := q.link.Rate

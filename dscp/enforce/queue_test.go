@@ -1,10 +1,13 @@
 package enforce
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"meetzone/dataplane/nstest"
 	"meetzone/dscp"
@@ -107,5 +110,76 @@ func TestNetnsForeignQueues(t *testing.T) {
 	}
 	if after := show(); after != before {
 		t.Errorf("somebody else's queues were\n%s\nand are\n%s", before, after)
+	}
+}
+
+// TestSuperPacketFits: a card that segments less than the rate allows gets what it can do, and then the kernel agrees; one that segments more, or of which
+// nothing is known, gets what the rate allows.
+func TestSuperPacketFits(t *testing.T) {
+	q, _ := newQueues(Link{Interface: "lan0", Rate: 1_000_000_000}, profile(t, "rfc4594"), true)
+	if q.super != mostSuper {
+		t.Fatalf("at 1 Gbit/s super-packets of %d bytes", q.super)
+	}
+	for _, c := range []struct{ card, want uint32 }{{0, mostSuper}, {16 << 10, 16 << 10}, {mostSuper, mostSuper}, {524280, mostSuper}} {
+		a := netlink.LinkAttrs{Name: "lan0", TSOMaxSize: c.card, GSOMaxSize: c.want}
+		wanted := q.fit(&a)
+		if wanted.super != c.want {
+			t.Errorf("a card of %d bytes: super-packets of %d, want %d", c.card, wanted.super, c.want)
+		}
+		line := fmt.Sprintf("largest super-packet of lan0\x00%d", c.want)
+		have := linkState{link: &netlink.Device{LinkAttrs: a}}.describe(true)
+		if lines := wanted.describe((traffic{}).kind, false); !slices.Contains(lines, line) || !slices.Contains(have, line) {
+			t.Errorf("a card of %d bytes: wanted %q and had %q do not agree on %q", c.card, lines, have, line)
+		}
+	}
+	q, _ = newQueues(Link{Interface: "lan0"}, profile(t, "rfc4594"), true)
+	if got := q.fit(&netlink.LinkAttrs{TSOMaxSize: 16 << 10}).super; got != 0 {
+		t.Errorf("a link without a rate has its super-packets bounded to %d bytes", got)
+	}
+}
+
+// TestNetnsSuperPacketsRestored: whatever super-packets a link allowed before, it allows again when its queues are removed; after another process has left
+// them there, it gets what the kernel gives every link.
+func TestNetnsSuperPacketsRestored(t *testing.T) {
+	box := nstest.New(t, "box")
+	iface := link(t, box)
+	sizes := func() string {
+		words := strings.Fields(box.Run(t, "ip", "-d", "link", "show", "dev", iface))
+		var out []string
+		for i, w := range words {
+			if w == "gso_max_size" || w == "gso_ipv4_max_size" {
+				out = append(out, w+" "+words[i+1])
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	usual := sizes()
+	w := Wanted{Profile: profile(t, "rfc4594"), Links: []Link{{Interface: iface, Rate: 20_000_000}}}
+	e := enforcer(t, box)
+	for _, size := range []string{"30000", "65536", "131072"} {
+		box.Run(t, "ip", "link", "set", "dev", iface, "gso_max_size", size)
+		before := sizes()
+		for _, rate := range []uint64{20_000_000, 50_000_000} { // a change of ours is not what was before
+			w.Links[0].Rate = rate
+			if a := apply(t, e, w); !a.Agrees() {
+				t.Fatalf("differs: %q", a.Missing)
+			}
+		}
+		if during := sizes(); during == before {
+			t.Errorf("%s: nothing is bounded", during)
+		}
+		if err := e.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		if after := sizes(); after != before {
+			t.Errorf("it was %s and is left with %s", before, after)
+		}
+	}
+	apply(t, e, w)
+	if err := enforcer(t, box).Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if after := sizes(); after != usual {
+		t.Errorf("what another process had bounded is left with %s, want %s", after, usual)
 	}
 }

@@ -18,10 +18,13 @@ type traffic struct {
 	socket *nl.NetlinkSocket // for what the library has no words for
 	lost   map[string]bool   // kinds of disciplines that the kernel does not have
 	taken  map[string]bool   // links whose root was ours in this life: what stands there now has replaced it
+
+	original map[int]super // by index of a link, from before it was ours
 }
 
 func openTraffic() (t traffic, err error) {
 	t.lost, t.taken = map[string]bool{}, map[string]bool{}
+	t.original = map[int]super{}
 	if t.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return t, err
 	}
