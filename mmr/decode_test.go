@@ -327,7 +327,7 @@ func (s *screen) describe(value []byte) {
 		s.newest = d.Number
 	}
 	s.described++
-	if _, temporal := s.e.slots[Video][0].munge.Selected(); temporal == 0 && d.Learned() && len(value) == 5 && d.Active != codec.LayerBit(0, 0) {
+	if _, temporal := s.e.slots[Video][0].munge.Selected(); temporal == 0 && codec.Teaches(value) && len(value) == 5 && d.Active != codec.LayerBit(0, 0) {
 		s.t.Errorf("layers %b are active where one is sent", d.Active)
 	}
 }

@@ -55,6 +55,7 @@ type downTrack struct {
 	listed   bool              // in shard.switching
 	resumeAt dataplane.Instant // before, no keyframe is asked for: too much had to wait
 	munge    *munge.Track
+	masked   uint64 // newest packet whose descriptor left out decode targets, 0 none since the last structure
 
 	rtxSeq uint16
 	resent [64]repeat // by the low bits of the number
@@ -295,18 +296,25 @@ func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 }
 
 // depend returns the dependency descriptor that the packet leaves with, nil when it has none, or the receiver takes none. Where layers are left
-// out, it says which decode targets remain.
+// out, it says which decode targets remain; receivers hold on to that, so that it is said as well when they are all sent again, until a structure
+// comes, with which all are active.
 func (d *downTrack) depend(a *arrival, out *munge.Out) []byte {
 	if d.dependency == 0 || len(a.value) == 0 {
 		return nil
 	}
-	sh := d.e.sh
-	active, all := uint32(0), uint32(0)
-	if s := d.e.sh.sources[a.in.Source]; s != nil && s.structure != nil {
-		spatial, temporal := d.munge.Selected()
-		active, all = s.structure.Targets(spatial, temporal), s.structure.Targets(maxSpatial-1, maxTemporal-1)
+	active, cut := uint32(0), false
+	if s := d.e.sh.sources[a.in.Source]; s != nil && s.structures != nil {
+		structure := s.structures.at(a.in.Sequence)
+		active = structure.Targets(d.munge.Selected())
+		cut = active != structure.All()
 	}
-	return a.dependency.Rewrite(sh.descriptor[:0], a.value, out.Number, active != all, active)
+	switch {
+	case cut:
+		d.masked = max(d.masked, out.Sequence)
+	case a.dependency.Structured() && out.Sequence > d.masked:
+		d.masked = 0
+	}
+	return a.dependency.Rewrite(d.e.sh.descriptor[:0], a.value, out.Number, cut || d.masked != 0, active)
 }
 
 // write completes a header and has the packet sealed. The number is part of what is sealed, so each packet gets one of its own, also one that

@@ -81,9 +81,8 @@ type source struct {
 	rate     rateMeter // of pictures
 	height   int       // of the picture, 0 unknown
 
-	structure  *codec.Structure // of dependency descriptors, nil before the first
-	structured uint64           // packet that brought the newest
-	parameters bool             // sequence parameters of H.264 come in the stream
+	structures *structures // of dependency descriptors, nil before the first
+	parameters bool        // sequence parameters of H.264 come in the stream
 
 	live bool // packets come, and they are let in
 	last dataplane.Instant
@@ -243,18 +242,10 @@ func (s *source) depend(a *arrival, value []byte, learn bool) {
 		a.in.Keyframe, a.in.Frame = false, codec.Frame{}
 		return
 	}
-	if s.structure == nil {
-		s.structure = new(codec.Structure)
+	if s.structures == nil {
+		s.structures = new(structures)
 	}
-	structure := s.structure
-	if len(value) > dependencyAlone && (!learn || a.in.Sequence < s.structured) {
-		then := *s.structure
-		structure = &then
-	}
-	d, err := codec.ParseDependency(value, structure)
-	if err == nil && d.Learned() && structure == s.structure {
-		s.structured = a.in.Sequence
-	}
+	d, err := s.structures.parse(a.in.Sequence, value, learn)
 	a.dependency, a.value = d, value
 	a.in.Number, a.in.HasNumber = d.Number, true
 	a.in.Keyframe, a.in.Frame = false, codec.Frame{End: d.End}

@@ -62,9 +62,23 @@ type template struct {
 // dtis are the decode target indications of a frame, a bit for each target.
 type dtis struct{ present, switching, needed uint32 }
 
-// Targets returns the decode targets that a receiver of a layer gets, as the mask of active decode targets.
+// Same says whether two structures differ in nothing but the layers that are active at present.
+func (s *Structure) Same(other *Structure) bool {
+	mine := *s
+	mine.active = other.active
+	return mine == *other
+}
+
+// All returns all decode targets as a mask.
+func (s *Structure) All() uint32 { return uint32(1)<<s.targets - 1 }
+
+// Targets returns the decode targets that a receiver of a layer gets, as the mask of active decode targets. Those that the sender does not send
+// are not among them.
 func (s *Structure) Targets(spatial, temporal uint8) (mask uint32) {
 	for i, set := range s.target[:s.targets] {
+		if set&s.active == 0 {
+			continue
+		}
 		at := uint8(bits.TrailingZeros16(uint16(set)))
 		if at/MaxTemporal <= spatial && at%MaxTemporal <= temporal {
 			mask |= 1 << i
@@ -92,6 +106,9 @@ type Dependency struct {
 	maskAt            uint16
 	targets           uint8
 }
+
+// Teaches says whether a descriptor changes what those behind it mean: it brings a structure or a mask of active decode targets.
+func Teaches(value []byte) bool { return len(value) > 3 && value[3]&0xc0 != 0 }
 
 // ParseDependency reads a dependency descriptor. A structure or a mask of active decode targets that comes in it is put into s. On an error but
 // ErrShort, Start, End and Number are good, and nothing else is set.
@@ -249,8 +266,8 @@ func (s *Structure) nameTargets() {
 	s.active = s.layers
 }
 
-// Learned says whether the descriptor has changed the structure: it has brought one, or a mask of active decode targets.
-func (d *Dependency) Learned() bool { return d.structure || d.active }
+// Structured says whether the descriptor has brought a structure, of which all decode targets are active unless it says otherwise.
+func (d *Dependency) Structured() bool { return d.structure }
 
 // MaxDependency is the longest descriptor that Rewrite makes: the length of an element is one byte.
 const MaxDependency = 255
