@@ -43,7 +43,7 @@ func (r *registrars) apply(list []config.Tunnel) (config.Actual, error) {
 		if r.running[url] != nil || r.closed {
 			continue
 		}
-		registrar, err := tunnel.NewRegistrar(tunnel.RegistrarConfig{URL: url, Key: r.d.identity.zone, Dial: r.dial, Logger: r.d.log})
+		registrar, err := tunnel.NewRegistrar(tunnel.RegistrarConfig{URL: url, Key: r.d.identity.zone, Dial: r.d.dialMarked, Logger: r.d.log})
 		if err != nil {
 			return nil, err
 		}
@@ -117,14 +117,14 @@ func (r *registrars) close() {
 	r.alive.Wait()
 }
 
-// dial opens a connection to a tunnel, marked as signalling.
-func (r *registrars) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// dialMarked opens a connection to a tunnel or to another zone, marked as signalling.
+func (d *daemon) dialMarked(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	if socket, ok := conn.(*net.TCPConn); ok {
-		_ = mark(socket, dscp.Signalling, r.d.https.marked()) // without a mark it works too
+		_ = mark(socket, dscp.Signalling, d.https.marked()) // without a mark it works too
 	}
 	return conn, nil
 }

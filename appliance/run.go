@@ -250,6 +250,7 @@ func (d *daemon) openZone() error {
 		Fingerprint:  d.tls.fingerprint,
 		Load:         d.meter.latest,
 		Web:          web.Handler(),
+		Dial:         d.dialMarked,
 		Logger:       d.log,
 	})
 	return err

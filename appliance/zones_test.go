@@ -123,3 +123,39 @@ func mustKey(t *testing.T, d *appliancetest.Daemon) string {
 	_, key := zoneKey(t, d)
 	return key
 }
+
+// TestNetnsMeetingOfAnotherZone: a link of a meeting of zone A that is opened at zone B, which is nearer, ends in the meeting of A, for zoneclient with the passcode and for a
+// browser. B alone is told of the number, and neither takes the word of one that it does not know.
+func TestNetnsMeetingOfAnotherZone(t *testing.T) {
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	client := lab.Clients[0]
+	a := lab.Start(t)
+	host := firewall.Host(t, "b")
+	b := lab.StartOn(t, host)
+	aID, aKey := zoneKey(t, a)
+	bID, bKey := zoneKey(t, b)
+	atA, atB := "https://"+client.Box.String(), "https://"+host.Addr.String()
+	secret, open := a.CreateMeeting(t, "--passcode", "1234"), a.CreateMeeting(t)
+	b.Admin(t, "zone", "add", aID, "--name", "Alpha", "--controllers", atA, "--key", aKey)
+
+	j := joinBy(t, lab, client, "--url", atB, "--meeting", a.CreateMeeting(t).Number)
+	if j.Error == nil || !strings.Contains(j.all, "no such meeting") {
+		t.Fatalf("A does not know B, and yet:\n%s", j.all)
+	}
+	a.Admin(t, "zone", "add", bID, "--name", "Beta", "--controllers", atB, "--key", bKey, "--first")
+	stays(t, lab, lab.Clients[1], open.Number)
+	j = joinBy(t, lab, client, "--url", atB, "--meeting", secret.Number, "--passcode", "1234")
+	if j.Error != nil || j.Zone != aID {
+		t.Errorf("with the passcode, by B:\n%s", j.all)
+	}
+	if j = joinBy(t, lab, client, "--url", atB, "--meeting", secret.Number, "--passcode", "4321"); j.Error == nil || !strings.Contains(j.all, "passcode is not right") {
+		t.Errorf("with a wrong passcode, by B:\n%s", j.all)
+	}
+	browser := appliancetest.Chromium(t, client.NS)
+	if err := browser.Open(atB + "/j/" + open.Number); err != nil {
+		t.Fatal(err)
+	}
+	appliancetest.Until(t, browser, "the form", "document.querySelector('input[autocomplete=name]')", "document.body.innerText", 20*time.Second)
+	enter(t, browser, "Ada")
+	appliancetest.Until(t, browser, "Bob, who is in the meeting of A", "document.body.innerText.includes('Bob')", "document.body.innerText", 20*time.Second)
+}

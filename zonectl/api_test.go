@@ -81,7 +81,7 @@ func TestAPIRooms(t *testing.T) {
 	again := z.newController(Config{})
 	defer again.Close()
 	for passcode, want := range map[string]bool{"1": false, "2": true} {
-		if _, err := again.lookup(wire.LookupRequest{Meeting: "5555", Passcode: passcode}, "s"); (err == nil) != want {
+		if _, err := again.lookup(t.Context(), wire.LookupRequest{Meeting: "5555", Passcode: passcode}, "s"); (err == nil) != want {
 			t.Errorf("after a restart with passcode %s: %v", passcode, err)
 		}
 	}

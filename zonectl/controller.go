@@ -41,7 +41,9 @@ type Deps struct {
 	// Fingerprint is that of the certificate that TLS shows; nil: unknown.
 	Fingerprint func() string
 	Web         http.Handler // the browser client; nil: none
-	Logger      *slog.Logger // default slog.Default
+	// Dial opens TCP connections to controllers of other zones; default net.Dialer. It may mark them.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Logger *slog.Logger // default slog.Default
 }
 
 // Controller is the zone controller of this box.
@@ -58,6 +60,8 @@ type Controller struct {
 	load      func() RouterLoad
 	shown     func() string // fingerprint of the certificate
 	web       http.Handler
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	others    holders                // has a lock of its own
 	running   atomic.Pointer[Config] // complete
 	drain     atomic.Pointer[string] // reason, nil while the box serves
 	guesses   *guesses
@@ -119,6 +123,9 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 	if deps.Logger == nil {
 		deps.Logger = slog.Default()
 	}
+	if deps.Dial == nil {
+		deps.Dial = new(net.Dialer).DialContext
+	}
 	if deps.Pepper == nil {
 		deps.Pepper = deps.SigningKey.Seed()
 	}
@@ -127,7 +134,7 @@ func New(cfg Config, deps Deps) (*Controller, error) {
 		return nil, fmt.Errorf("zonectl: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, load: deps.Load, web: deps.Web,
+	c := &Controller{log: deps.Logger, router: deps.Router, relay: deps.Relay, store: deps.Store, key: deps.SigningKey, pepper: p, probe: deps.Probe, handshake: deps.HandshakeTOS, shown: deps.Fingerprint, load: deps.Load, web: deps.Web, dial: deps.Dial,
 		guesses: newGuesses(cfg.Guess), starts: newAllowance(cfg.Limits.Starts),
 		meetings: map[string]*meeting{}, rooms: map[string]Room{}, tokens: map[string]APIToken{}, sessions: map[string]*meeting{},
 		unwelcome: map[string]int{}, gear: map[string]*session{}, ended: map[string]endedMeeting{}}
@@ -249,6 +256,7 @@ func (c *Controller) Apply(cfg Config) (Actual, error) {
 	if before := c.running.Swap(&cfg); before.GeoIP != cfg.GeoIP {
 		c.geoip.Store(geoip.Open(cfg.GeoIP))
 	}
+	c.others.forget()
 	c.guesses.set(cfg.Guess)
 	c.starts.set(cfg.Limits.Starts)
 	return Actual{cfg}, nil

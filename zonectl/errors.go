@@ -88,5 +88,5 @@ var statuses = map[wire.Code]int{
 	wire.CodePolicy: http.StatusForbidden, wire.CodeDrain: http.StatusServiceUnavailable, wire.CodeToken: http.StatusUnauthorized,
 	wire.CodeSession: http.StatusNotFound, wire.CodeVersion: http.StatusBadRequest, wire.CodeBad: http.StatusBadRequest,
 	wire.CodeRole: http.StatusForbidden, wire.CodeRate: http.StatusTooManyRequests, wire.CodeMedia: http.StatusBadGateway,
-	wire.CodeServer: http.StatusInternalServerError, wire.CodeUnknown: http.StatusNotFound,
+	wire.CodeElsewhere: http.StatusConflict, wire.CodeServer: http.StatusInternalServerError, wire.CodeUnknown: http.StatusNotFound,
 }

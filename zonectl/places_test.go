@@ -145,7 +145,7 @@ func TestTokensOfOtherZones(t *testing.T) {
 	}{
 		{"friend", number, friend, ""}, {"twin", number, testKey(1), ""}, {"own", number, testKey(1), ""},
 		{"friend", number, testKey(1), wire.CodeToken}, {"friend", number, stranger, wire.CodeToken}, {"own", number, friend, wire.CodeToken},
-		{"stranger", number, stranger, wire.CodeToken}, {"friend", "999999999", friend, wire.CodeEnded},
+		{"stranger", number, stranger, wire.CodeToken}, {"friend", "999999999", friend, wire.CodeElsewhere}, {"own", "999999999", testKey(1), wire.CodeEnded},
 	} {
 		token, err := wire.SignToken(c.key, wire.Claims{ID: wire.NewTokenID(), Zone: c.zone, Meeting: c.meeting, Role: wire.RoleParticipant, Expires: time.Now().Add(time.Minute)})
 		if err != nil {

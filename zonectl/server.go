@@ -62,6 +62,8 @@ func (c *Controller) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+wire.PathStart, c.serveStart)
 	mux.HandleFunc("POST "+wire.PathLookup, c.serveLookup)
+	mux.HandleFunc("OPTIONS "+wire.PathLookup, c.serveLookup)
+	mux.HandleFunc("POST "+wire.PathHolds, c.serveHolds)
 	mux.HandleFunc("GET "+wire.PathZones, c.serveZones)
 	mux.HandleFunc("GET "+wire.PathProbe, c.serveProbe)
 	mux.HandleFunc("POST "+wire.PathRoute, c.serveRoute)
@@ -98,7 +100,7 @@ func serveUnknown(w http.ResponseWriter, _ *http.Request) { writeError(w, errUnk
 // readBody reads one JSON object of bounded size.
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	// A page of another origin cannot send this type without asking first, and is never allowed to.
+	// A page of another origin cannot send this type without asking first, and only those of zones that are trusted are allowed to.
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/json") {
 		told := *errBody
 		told.Advice = "Send it as application/json."

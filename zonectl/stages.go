@@ -1,6 +1,7 @@
 package zonectl
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -41,15 +42,19 @@ func (c *Controller) serveStart(w http.ResponseWriter, r *http.Request) {
 		Link: c.link(r, created.Number), HostKey: created.HostKey})
 }
 
-// serveLookup is stage 1.
+// serveLookup is stage 1. Pages of the zones that are trusted may ask too, for meetings that their own zone does not hold.
 func (c *Controller) serveLookup(w http.ResponseWriter, r *http.Request) {
+	if c.allowPages(w, r) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	var asked wire.LookupRequest
 	if err := readBody(w, r, &asked); err != nil {
 		writeError(w, err)
 		return
 	}
 	c.counters.lookups.Add(1)
-	answer, err := c.lookup(asked, c.sourceOfRequest(r))
+	answer, err := c.lookup(r.Context(), asked, c.sourceOfRequest(r))
 	if err != nil {
 		c.countRefused(err)
 		c.log.Info("lookup refused", "source", c.seen(r), "code", tell(err).Code)
@@ -75,7 +80,7 @@ func (c *Controller) countRefused(err error) {
 }
 
 // lookup finds the meeting and signs a token. Whoever has not shown the right passcode learns nothing, not even that there is such a number.
-func (c *Controller) lookup(asked wire.LookupRequest, source string) (answer wire.Lookup, err error) {
+func (c *Controller) lookup(ctx context.Context, asked wire.LookupRequest, source string) (answer wire.Lookup, err error) {
 	if asked.Role == "" {
 		asked.Role = wire.RoleParticipant
 	}
@@ -87,6 +92,9 @@ func (c *Controller) lookup(asked wire.LookupRequest, source string) (answer wir
 	}
 	number := wire.Number(asked.Meeting)
 	found := c.find(number)
+	if holder := c.elsewhere(ctx, source, number, knock{number, asked.Passcode, asked.HostKey}); holder != nil && found.lock == nil {
+		return answer, errElsewhere(*holder)
+	}
 	host, err := c.admit(source, found.lock, knock{number, asked.Passcode, asked.HostKey})
 	if err != nil {
 		return answer, err
@@ -109,7 +117,7 @@ func (c *Controller) lookup(asked wire.LookupRequest, source string) (answer wir
 	if err != nil {
 		return answer, err
 	}
-	return wire.Lookup{Meeting: found.meeting, Token: token, Expires: expires.Unix()}, nil
+	return wire.Lookup{Meeting: found.meeting, Zone: cfg.Zone, Token: token, Expires: expires.Unix()}, nil
 }
 
 // found is what there is of a number.
@@ -168,8 +176,8 @@ func (c *Controller) verify(token string) (wire.Claims, error) {
 	return claims, nil
 }
 
-// issuer finds the zone that a token says it is from, if this one trusts it, and its key. Which meetings there are is each zone's own matter: a token for one that
-// is not here is refused like that of a meeting that has ended, and the client goes on to the next zone.
+// issuer finds the zone that a token says it is from, if this one trusts it, and its key. A token for a meeting that is not here is answered with the zone that
+// signed it: that one holds it.
 func (c *Controller) issuer(token string) (zone string, key ed25519.PublicKey) {
 	cfg := c.config()
 	own := c.key.Public().(ed25519.PublicKey)
@@ -241,6 +249,11 @@ func (c *Controller) serveRoute(w http.ResponseWriter, r *http.Request) {
 	claims, err := c.verify(asked.Token)
 	if err == nil {
 		err = c.canRoute(claims)
+	}
+	if errors.Is(err, errEnded) {
+		if holder := c.signer(claims); holder != nil {
+			err = errElsewhere(*holder)
+		}
 	}
 	if err != nil {
 		writeError(w, err)

@@ -26,6 +26,7 @@ import (
 type remembered struct {
 	Version    int         `json:"version"`
 	Saved      time.Time   `json:"saved"`
+	Zone       string      `json:"zone,omitempty"` // that the host is one of
 	Zones      []wire.Zone `json:"zones"`
 	Tunnels    []string    `json:"tunnels,omitempty"`
 	Network    string      `json:"network,omitempty"`    // on which was measured

@@ -63,7 +63,7 @@ func newEchoZone(t *testing.T) *echoZone {
 			reply(w, wire.Error{Code: wire.CodeRefused, Text: "Number or passcode is wrong.", Advice: "Check both."})
 			return
 		}
-		reply(w, wire.Lookup{Meeting: wire.Meeting{Number: "42", Title: "Echo"}, Token: "token", Fingerprint: Fingerprint(z.server.Certificate()),
+		reply(w, wire.Lookup{Zone: "test", Meeting: wire.Meeting{Number: "42", Title: "Echo"}, Token: "token", Fingerprint: Fingerprint(z.server.Certificate()),
 			Zones: []wire.Zone{{ID: "test", Name: "Test", Controllers: []string{z.server.URL}}}})
 	})
 	mux.HandleFunc("GET "+wire.PathProbe, func(w http.ResponseWriter, _ *http.Request) { reply(w, wire.Probe{Zone: "test"}) })

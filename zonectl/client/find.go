@@ -11,8 +11,8 @@ import (
 	"meetzone/zonectl/wire"
 )
 
-// Stage 1, meeting lookup. The link's host is asked first; when it does not answer, further hosts: those of the link, and the controllers that the last
-// package of this host named. When nothing has answered tunnelAfter the first attempt, or every host has failed before, all tunnels that are known are
+// Stage 1, meeting lookup. The link's host is asked first; when it does not answer, further hosts: those of the link, and the controllers of the host's own zone
+// that its last package named. No other zone gets to see the passcode, but the one that an answer says holds the meeting: that one is asked next, once. When nothing has answered tunnelAfter the first attempt, or every host has failed before, all tunnels that are known are
 // pinged at once, and everything goes through the fastest.
 
 const (
@@ -54,7 +54,9 @@ func (s *Session) doors(base string) []string {
 		list = append(list, "https://"+host)
 	}
 	for _, z := range s.known.Zones {
-		list = append(list, z.Controllers...)
+		if z.ID == s.known.Zone && z.ID != "" || slices.Contains(z.Controllers, base) {
+			list = append(list, z.Controllers...)
+		}
 	}
 	var unique []string
 	for _, door := range list {
@@ -81,19 +83,45 @@ type found struct {
 	lookup wire.Lookup
 	by     shown
 	err    error
+	// elsewhere says that another zone has answered than the one that was asked first.
+	elsewhere bool
 }
 
 // final says that an answer ends the search: somebody has said yes or no, rather than nothing.
 func (f found) final(base string) bool {
 	var said *wire.Error
-	return f.err == nil || f.base == base && errors.As(f.err, &said)
+	return f.err == nil || f.base == base && errors.As(f.err, &said) || holder(f.err) != nil
 }
 
-// find asks the doors for the meeting, one after the other, by one way. The error is that of the first door, which is the one that the person named.
-func (s *Session) find(ctx context.Context, w *web, base string, request wire.LookupRequest) (found, error) {
+// holder is the zone that an answer says holds the meeting; nil where it does not say so.
+func holder(err error) *wire.Zone {
+	var said *wire.Error
+	if !errors.As(err, &said) || said.Code != wire.CodeElsewhere || said.Zone == nil {
+		return nil
+	}
+	zone := *said.Zone
+	if zone.Controllers = bases(zone.Controllers); len(zone.Controllers) == 0 {
+		return nil
+	}
+	return &zone
+}
+
+// follow looks the meeting up in the zone that holds it, where an answer names one. What that zone says is the last word: nobody is sent round in circles.
+func (s *Session) follow(ctx context.Context, w *web, f found, err error, request wire.LookupRequest) (found, error) {
+	zone := holder(err)
+	if zone == nil {
+		return f, err
+	}
+	f, err = s.find(ctx, w, zone.Controllers, request)
+	f.elsewhere = true
+	return f, err
+}
+
+// find asks doors for the meeting, one after the other, by one way. The error is that of the first door, which is the one that the person named.
+func (s *Session) find(ctx context.Context, w *web, doors []string, request wire.LookupRequest) (found, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	doors, next, open := s.doors(base), 0, 0
+	base, next, open := doors[0], 0, 0
 	answers := make(chan found, len(doors))
 	ask := func() {
 		door := doors[next]
@@ -192,11 +220,16 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 		s.log.Warn("what was remembered of the zone cannot be read and is not used", "err", err)
 	}
 	searching, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
-	answer, err := s.find(searching, s.web, base, request)
+	doors := s.doors(base)
+	search := func(ctx context.Context, w *web) (found, error) {
+		f, err := s.find(ctx, w, doors, request)
+		return s.follow(ctx, w, f, err, request)
+	}
+	answer, err := search(searching, s.web)
 	cancel()
 	if err != nil && ctx.Err() == nil {
 		err = s.turnToTunnel(ctx, err, func(w *web) (err error) {
-			answer, err = s.find(ctx, w, base, request)
+			answer, err = search(ctx, w)
 			return err
 		})
 	}
@@ -204,12 +237,18 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 		return "", err
 	}
 	s.lookup = answer.lookup
+	if !answer.elsewhere {
+		s.known.Zone = s.lookup.Zone
+	}
 	s.remember(base)
 	title := s.lookup.Meeting.Title
 	if title == "" {
 		title = "meeting " + s.lookup.Meeting.Number
 	}
 	detail := fmt.Sprintf("%s, %d zones", title, len(s.lookup.Zones))
+	if answer.elsewhere {
+		detail += ", held in the zone " + s.lookup.Zone
+	}
 	if s.web.way.kind != WayDirect {
 		detail += ", through " + s.web.way.String()
 	}
@@ -221,7 +260,7 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 
 // remember keeps what the package says, and what was measured for it.
 func (s *Session) remember(base string) {
-	now := remembered{Saved: time.Now(), Zones: s.lookup.Zones, Tunnels: s.lookup.Tunnels, Network: s.known.Network, Controller: s.known.Controller, Measured: s.known.Measured}
+	now := remembered{Saved: time.Now(), Zone: s.known.Zone, Zones: s.lookup.Zones, Tunnels: s.lookup.Tunnels, Network: s.known.Network, Controller: s.known.Controller, Measured: s.known.Measured}
 	s.known = now
 	s.base = base
 	if err := keep(s.cfg.Cache, base, now); err != nil {

@@ -297,7 +297,7 @@ func TestOldCacheIsNoDoor(t *testing.T) {
 		found bool
 	}{{rememberedFor - time.Hour, true}, {rememberedFor + time.Hour, false}} {
 		folder := t.TempDir()
-		if err := keep(folder, first, remembered{Saved: time.Now().Add(-c.age), Zones: []wire.Zone{{Controllers: []string{answers.URL}}}}); err != nil {
+		if err := keep(folder, first, remembered{Saved: time.Now().Add(-c.age), Zone: "z", Zones: []wire.Zone{{ID: "z", Controllers: []string{answers.URL}}}}); err != nil {
 			t.Fatal(err)
 		}
 		s, logged := looking(t, linkTo(first), folder)
@@ -307,6 +307,59 @@ func TestOldCacheIsNoDoor(t *testing.T) {
 		if logged.Len() > 0 {
 			t.Errorf("that it is old is no matter for a warning: %s", logged)
 		}
+	}
+}
+
+// TestPasscodeStaysInTheZone: while the host is down, the other controllers of its zone are asked, and none of another zone, which would see the passcode.
+func TestPasscodeStaysInTheZone(t *testing.T) {
+	first, foreign, twin := newDeadHost(t), newLookupHost(t, wire.Lookup{Token: "foreign"}), newLookupHost(t, wire.Lookup{Token: "twin"})
+	for _, c := range []struct {
+		name  string
+		known remembered
+		token string // "": nobody may be asked
+	}{
+		{"the zone has another controller", remembered{Zone: "own", Zones: []wire.Zone{{ID: "far", Controllers: []string{foreign.URL}}, {ID: "own", Controllers: []string{twin.URL}}}}, "twin"},
+		{"a file of an older client", remembered{Zones: []wire.Zone{{ID: "far", Controllers: []string{foreign.URL}}, {ID: "own", Controllers: []string{first, twin.URL}}}}, "twin"},
+		{"only other zones are known", remembered{Zone: "own", Zones: []wire.Zone{{ID: "far", Controllers: []string{foreign.URL}}}}, ""},
+	} {
+		folder := t.TempDir()
+		c.known.Saved = time.Now()
+		if err := keep(folder, first, c.known); err != nil {
+			t.Fatal(err)
+		}
+		s, _ := looking(t, first+wire.PathJoin+"42", folder)
+		s.cfg.Passcode = "1234"
+		if err := s.lookUpNow(t); (err == nil) != (c.token != "") || s.lookup.Token != c.token {
+			t.Errorf("%s: %q, %v", c.name, s.lookup.Token, err)
+		}
+	}
+	if n := foreign.asked.Load(); n != 0 {
+		t.Errorf("another zone was asked %d times", n)
+	}
+}
+
+// TestFollowsOnce: the zone that an answer names is asked, with its further controllers; one that names a third zone sends nobody on.
+func TestFollowsOnce(t *testing.T) {
+	points := func(to ...string) *lookupHost {
+		h := new(lookupHost)
+		h.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h.asked.Add(1)
+			w.WriteHeader(http.StatusConflict)
+			reply(w, wire.Error{Code: wire.CodeElsewhere, Text: "Elsewhere.", Zone: &wire.Zone{ID: "there", Controllers: to}})
+		}))
+		t.Cleanup(h.Close)
+		return h
+	}
+	there := newLookupHost(t, wire.Lookup{Token: "there", Zone: "there"})
+	s, _ := looking(t, points(newDeadHost(t), there.URL, "http://no.example").URL+wire.PathJoin+"42", t.TempDir())
+	if err := s.lookUpNow(t); err != nil || s.lookup.Token != "there" || s.known.Zone != "" {
+		t.Errorf("%q of %q: %v", s.lookup.Token, s.known.Zone, err)
+	}
+	never := newLookupHost(t, wire.Lookup{Token: "never"})
+	second := points(never.URL)
+	s, _ = looking(t, points(second.URL).URL+wire.PathJoin+"42", "")
+	if err := s.lookUpNow(t); err == nil || Reason(err) != string(wire.CodeElsewhere) || second.asked.Load() != 1 || never.asked.Load() != 0 {
+		t.Errorf("%v after %d questions, and %d to the third", err, second.asked.Load(), never.asked.Load())
 	}
 }
 

@@ -181,6 +181,9 @@ func (s *Session) measureZones(ctx context.Context, here string) (string, error)
 // chooseRouter is the first half of stage 3. A controller that fails, or takes nobody new, is followed by the next best.
 func (s *Session) chooseRouter(ctx context.Context) (string, error) {
 	err := s.askRoute(ctx)
+	if zone := holder(err); zone != nil {
+		err = s.routeIn(ctx, *zone, err)
+	}
 	if err != nil && passes(err) && s.measuredBefore {
 		if _, measureErr := s.measureZones(ctx, network()); measureErr != nil {
 			return "", err
@@ -202,6 +205,26 @@ func (s *Session) chooseRouter(ctx context.Context) (string, error) {
 		}
 	}
 	return "router " + s.route.Router, err
+}
+
+// routeIn asks the zone that holds the meeting, which the one that was asked names: its best controller, measured before or now.
+func (s *Session) routeIn(ctx context.Context, zone wire.Zone, failed error) error {
+	for _, named := range s.lookup.Zones {
+		if named.ID == zone.ID {
+			zone = named
+		}
+	}
+	if i := slices.IndexFunc(s.others, func(m Measured) bool { return m.Zone.ID == zone.ID }); i >= 0 {
+		s.zone = s.others[i]
+		s.others = slices.Delete(s.others, i, i+1)
+		return s.askRoute(ctx)
+	}
+	picked, _, err := s.web.selectZone(ctx, []wire.Zone{zone})
+	if err != nil {
+		return failed
+	}
+	s.zone = picked
+	return s.askRoute(ctx)
 }
 
 // untried are the zones with the controllers that have not been asked for a router: the network test does not wait for those that are further away.
@@ -235,7 +258,7 @@ func passes(err error) bool {
 	if !errors.As(err, &said) {
 		return !errors.Is(err, context.Canceled)
 	}
-	return said.Code == wire.CodeDrain || said.Code == wire.CodeFull || said.Code == wire.CodeEnded || said.Code == wire.CodeToken || said.Code == wire.CodeServer
+	return said.Code == wire.CodeDrain || said.Code == wire.CodeFull || said.Code == wire.CodeEnded || said.Code == wire.CodeToken || said.Code == wire.CodeServer || said.Code == wire.CodeElsewhere
 }
 
 // greet is the second half of stage 3: it opens the control channel and says hello, for a new session or to resume one.

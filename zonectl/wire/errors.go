@@ -6,6 +6,7 @@ type Error struct {
 	Text   string `json:"text"`             // one sentence for the person
 	Advice string `json:"advice,omitempty"` // one sentence: what to do
 	Retry  int    `json:"retry,omitempty"`  // seconds after which it makes sense to try again
+	Zone   *Zone  `json:"zone,omitempty"`   // with CodeElsewhere: the one that holds the meeting
 }
 
 // Error returns the sentences.
@@ -29,6 +30,8 @@ const (
 	CodeRemoved Code = "removed"
 	CodePolicy  Code = "policy" // the zone's policy does not permit it
 	CodeDrain   Code = "drain"  // the box takes nobody new
+	// CodeElsewhere says that another zone holds the meeting. A client follows it once.
+	CodeElsewhere Code = "elsewhere"
 )
 
 // Tokens, sessions and messages.

@@ -36,6 +36,7 @@ type Lookup struct {
 	Meeting Meeting  `json:"meeting"`
 	Zones   []Zone   `json:"zones"`             // best first
 	Tunnels []string `json:"tunnels,omitempty"` // base URLs
+	Zone    string   `json:"zone,omitempty"`    // id of the one that answers, and holds the meeting
 	Token   string   `json:"token"`             // join token, any router verifies it alone
 	Expires int64    `json:"expires"`           // of the token, Unix seconds
 	Client  string   `json:"client"`            // the address the request came from, for finding proxies

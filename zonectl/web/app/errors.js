@@ -6,13 +6,14 @@ import { has, t } from './text.js';
 export class Trouble extends Error {
   /**
    * @param {string} code
-   * @param {{text?: string, advice?: string, retry?: number, params?: Record<string, string|number>}} [more]
+   * @param {{text?: string, advice?: string, retry?: number, zone?: import('./protocol.js').WireError['zone'], params?: Record<string, string|number>}} [more]
    */
   constructor(code, more = {}) {
     super(code);
     this.name = 'Trouble';
     this.code = code;
     this.retry = more.retry ?? 0;
+    this.zone = more.zone;
     this.params = more.params ?? {};
     this.serverText = more.text ?? '';
     this.serverAdvice = more.advice ?? '';
@@ -23,9 +24,10 @@ export class Trouble extends Error {
    * @param {string} [about] the message that it answers; the same code means different things there
    */
   static ofServer(error, about = '') {
-    const { code, text, advice, retry = 0 } = error;
+    const { code, text, advice, retry = 0, zone } = error;
     const special = code === 'full' && retry > 0 ? 'busy' : `${about}-${code}`;
-    return new Trouble(has(`error.${special}.text`) ? special : code, { text, advice, retry });
+    const params = zone ? { zone: zone.name || zone.id, url: zone.controllers?.[0] ?? '' } : {};
+    return new Trouble(has(`error.${special}.text`) ? special : code, { text, advice, retry, zone, params });
   }
 
   /**

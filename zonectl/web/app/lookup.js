@@ -23,6 +23,8 @@ const NO_UDP_MS = 100;
 const LOAD_FREE = 80;
 const LOAD_MS = 10;
 const REQUEST_MS = 15000;
+/** How many controllers of the zone that holds a meeting are tried. */
+const MAX_HOLDERS = 8;
 
 /**
  * @param {{title?: string, passcode?: string}} request
@@ -33,12 +35,37 @@ export function startMeeting(request) {
 }
 
 /**
- * Stage 1.
+ * Stage 1. Where this zone says that another one holds the meeting, that one is asked, once: what it says is the last word.
  * @param {{meeting: string, passcode?: string, host_key?: string}} request
  * @returns {Promise<Lookup>}
  */
-export function lookUp(request) {
-  return post('/v1/lookup', request);
+export async function lookUp(request) {
+  let trouble;
+  try {
+    return await post('/v1/lookup', request);
+  } catch (thrown) {
+    trouble = thrown;
+  }
+  const bases = holder(trouble);
+  if (bases.length === 0) throw trouble;
+  for (const base of bases) {
+    try {
+      return await post(`${base}/v1/lookup`, request);
+    } catch (thrown) {
+      if (thrown instanceof Trouble && thrown.code !== 'network') throw thrown;
+    }
+  }
+  throw trouble; // it says where the meeting is: perhaps a person can open it there
+}
+
+/**
+ * The controllers of the zone that an answer says holds the meeting.
+ * @param {unknown} trouble
+ * @returns {string[]}
+ */
+function holder(trouble) {
+  if (!(trouble instanceof Trouble) || trouble.code !== 'elsewhere' || !Array.isArray(trouble.zone?.controllers)) return [];
+  return trouble.zone.controllers.filter((base) => typeof base === 'string' && base.startsWith('https://')).map(trimmed).slice(0, MAX_HOLDERS);
 }
 
 /**
@@ -166,10 +193,15 @@ class Test {
  */
 export async function routeToBest(tested, token) {
   let failed = null;
-  for (const one of tested) {
+  let left = tested;
+  while (left.length > 0) {
+    const one = left[0];
+    left = left.slice(1);
     try {
       return { route: await routeTo(one.base, token), tested: one };
     } catch (trouble) {
+      const bases = failed ? [] : holder(trouble); // the zone that the first one names comes next
+      left = [...left.filter(({ base }) => bases.includes(base)), ...left.filter(({ base }) => !bases.includes(base))];
       failed ??= trouble;
     }
   }

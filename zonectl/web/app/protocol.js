@@ -13,7 +13,7 @@
 /** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number}} TransportState */
 /** @typedef {{score: number, loss?: number, jitter_ms: number, rtt_ms: number, bitrate: number, fps?: number, freezes?: number, frozen?: number, concealed?: number}} FlowQuality */
 /** @typedef {{medium: Medium, up?: FlowQuality, down?: FlowQuality}} MediumQuality */
-/** @typedef {{code: string, text: string, advice?: string, retry?: number}} WireError */
+/** @typedef {{code: string, text: string, advice?: string, retry?: number, zone?: {id: string, name: string, controllers: string[]}}} WireError */
 /** @typedef {{type: string} & Record<string, any>} Message */
 
 export const SUBPROTOCOL = 'meetzone.control';

@@ -231,6 +231,8 @@ export const korean = {
   'error.full.advice': '누군가 나간 뒤 다시 시도하거나 관리자에게 정원을 늘려 달라고 요청하세요.',
   'error.ended.text': '회의가 끝났습니다.',
   'error.ended.advice': '첫 화면에서 새 회의를 시작하거나 호스트에게 새 링크를 요청하세요.',
+  'error.elsewhere.text': '이 회의는 {zone} 존에서 열리고 있으며, 이 브라우저에서 그 존에 연결할 수 없습니다.',
+  'error.elsewhere.advice': '{url}에서 회의를 여세요.',
   'error.removed.text': '호스트가 회의에서 내보냈습니다.',
   'error.removed.advice': '실수였다면 호스트에게 새 초대를 요청하세요.',
   'error.policy.text': '이 존에서는 허용되지 않습니다.',

@@ -236,6 +236,8 @@ const english = {
   'error.full.advice': 'Try again when somebody has left, or ask your administrator for a larger limit.',
   'error.ended.text': 'The meeting has ended.',
   'error.ended.advice': 'Start a new one from the start page, or ask the host for a new link.',
+  'error.elsewhere.text': 'The meeting is held in the zone {zone}, which this browser does not reach from here.',
+  'error.elsewhere.advice': 'Open it at {url}.',
   'error.removed.text': 'A host removed you from the meeting.',
   'error.removed.advice': 'Ask the host for a new invitation if that was a mistake.',
   'error.policy.text': 'This zone does not permit that.',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 globalThis.location = { origin: 'https://own.example' };
-const { testControllers, routeToBest } = await import('../app/lookup.js');
+const { lookUp, testControllers, routeToBest } = await import('../app/lookup.js');
 
 /** A browser whose network has these controllers: how long each takes to answer (null: never), and what. UDP answers where `udp` says so. */
 function network(controllers) {
@@ -70,4 +70,41 @@ test('the next best is asked for a router when the best does not have the meetin
   assert.equal(tested[0].zone, 'a');
   const { route, tested: chosen } = await routeToBest(tested, 'token');
   assert.deepEqual([route.router, chosen.zone], ['r', 'own']);
+});
+
+/** A browser for which the answers to POST are these; what was asked is noted. */
+function answers(table) {
+  const asked = [];
+  globalThis.fetch = async (url) => {
+    asked.push(url);
+    const answer = table[url];
+    if (!answer) throw new TypeError('no network');
+    return { ok: !answer.code, json: async () => answer };
+  };
+  return asked;
+}
+
+const elsewhere = (...controllers) => ({ code: 'elsewhere', text: 'It is held in the zone B.', zone: { id: 'b', name: 'B', controllers } });
+
+test('the zone that holds the meeting is asked once', async () => {
+  let asked = answers({ '/v1/lookup': elsewhere('http://plain.example', 'https://down.example', 'https://b.example/'), 'https://b.example/v1/lookup': { token: 'of b' } });
+  assert.equal((await lookUp({ meeting: '42' })).token, 'of b');
+  assert.deepEqual(asked, ['/v1/lookup', 'https://down.example/v1/lookup', 'https://b.example/v1/lookup']);
+  asked = answers({ '/v1/lookup': elsewhere('https://b.example'), 'https://b.example/v1/lookup': elsewhere('https://c.example') });
+  await assert.rejects(lookUp({ meeting: '42' }), { code: 'elsewhere' });
+  assert.deepEqual(asked, ['/v1/lookup', 'https://b.example/v1/lookup']);
+  asked = answers({ '/v1/lookup': { code: 'refused', text: 'No.', zone: { id: 'b', name: 'B', controllers: ['https://b.example'] } } });
+  await assert.rejects(lookUp({ meeting: '42' }), { code: 'refused' });
+  assert.equal(asked.length, 1);
+});
+
+test('a router is asked for where the meeting is held', async () => {
+  const one = (base) => ({ base, zone: base, name: '', rank: 0, roundTrip: 1, jitter: 0, udp: true, score: 1, picked: false });
+  const asked = answers({
+    'https://a.example/v1/route': elsewhere('https://b.example'), 'https://c.example/v1/route': { code: 'ended', text: 'Over.' },
+    'https://b.example/v1/route': { router: 'r', control: 'wss://b.example/v1/control' },
+  });
+  const { tested } = await routeToBest([one('https://a.example'), one('https://c.example'), one('https://b.example')], 'token');
+  assert.equal(tested.base, 'https://b.example');
+  assert.deepEqual(asked, ['https://a.example/v1/route', 'https://b.example/v1/route']);
 });
