@@ -283,11 +283,8 @@ func (c *certificates) keepACME(chain [][]byte, key crypto.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKey(c.file(config.ACME, "key"), key); err != nil {
-		return fmt.Errorf("storing the key: %w", err)
-	}
-	if err := writeFile(c.file(config.ACME, "crt"), encodeChain(chain)); err != nil {
-		return fmt.Errorf("storing the certificate: %w", err)
+	if err := c.storePair(config.ACME, chain, key); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	wanted := c.acme.wanted.Directory != ""

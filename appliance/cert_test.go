@@ -259,7 +259,7 @@ func startPebble(t *testing.T, dir, binary string, box *certificates, tlsPort in
 	}
 	address := free()
 	path := filepath.Join(dir, "pebble.json")
-	text := fmt.Sprintf(pebbleConfig, address, free(), box.path("crt"), box.path("key"), tlsPort)
+	text := fmt.Sprintf(pebbleConfig, address, free(), box.file(config.SelfSigned, "crt"), box.file(config.SelfSigned, "key"), tlsPort)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

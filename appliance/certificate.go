@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,7 +51,7 @@ func openCertificates(state string, log *slog.Logger) (*certificates, error) {
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of certificates: %w", err)
 	}
-	pair, err := tls.LoadX509KeyPair(c.path("crt"), c.path("key"))
+	pair, err := c.loadPair(config.SelfSigned)
 	if errors.Is(err, os.ErrNotExist) {
 		return c, nil
 	}
@@ -60,12 +59,10 @@ func openCertificates(state string, log *slog.Logger) (*certificates, error) {
 		log.Warn("the self-signed certificate cannot be read; a new one is made", "err", err)
 		return c, nil
 	}
-	c.own = &pair
-	c.current.Store(&pair)
+	c.own = pair
+	c.current.Store(pair)
 	return c, nil
 }
-
-func (c *certificates) path(kind string) string { return filepath.Join(c.folder, "self-signed."+kind) }
 
 // selfSigned shows the self-signed certificate. It keeps the one it has when that covers the names: people know its fingerprint.
 func (c *certificates) selfSigned(names []string) error {
@@ -81,11 +78,8 @@ func (c *certificates) selfSigned(names []string) error {
 	if err != nil {
 		return fmt.Errorf("making a certificate: %w", err)
 	}
-	if err := writeKey(c.path("key"), pair.PrivateKey); err != nil {
-		return fmt.Errorf("storing the certificate's key: %w", err)
-	}
-	if err := writeFile(c.path("crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})); err != nil {
-		return fmt.Errorf("storing the certificate: %w", err)
+	if err := c.storePair(config.SelfSigned, pair.Certificate, pair.PrivateKey); err != nil {
+		return err
 	}
 	c.own = pair
 	c.show(config.SelfSigned, pair)

@@ -24,7 +24,7 @@ import (
 	"meetzone/appliance/config"
 )
 
-// Installed certificates: each is a chain NAME.crt and a key NAME.key in the folder of the self-signed one. A request leaves NAME.next.key, which waits for
+// Installed certificates: each is a chain and a key (certpair.go) in the folder of the self-signed one. A request leaves NAME.next.key, which waits for
 // the certificate that somebody signs for it. Keys never leave the box and are no part of the document.
 
 // Bounds of what is installed.
@@ -111,15 +111,12 @@ func (c *certificates) install(name string, chain, key []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKey(c.file(name, "key"), private); err != nil {
-		return fmt.Errorf("storing the key: %w", err)
-	}
 	var chained [][]byte
 	for _, one := range list {
 		chained = append(chained, one.Raw)
 	}
-	if err := writeFile(c.file(name, "crt"), encodeChain(chained)); err != nil {
-		return fmt.Errorf("storing the certificate: %w", err)
+	if err := c.storePair(name, chained, private); err != nil {
+		return err
 	}
 	if err := os.Remove(c.file(name, "next.key")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.log.Warn("the key of a request that was answered stays", "name", name, "err", err)
@@ -167,10 +164,11 @@ func (c *certificates) keyFor(name string, leaf *x509.Certificate, given []byte)
 		}
 		return key, nil
 	}
-	for _, kind := range []string{"next.key", "key"} {
-		if key, err := readKey(c.file(name, kind)); err == nil && matches(leaf, key) {
-			return key, nil
-		}
+	if key, err := readKey(c.file(name, "next.key")); err == nil && matches(leaf, key) {
+		return key, nil
+	}
+	if pair, err := c.loadPair(name); err == nil && matches(leaf, pair.PrivateKey) {
+		return pair.PrivateKey, nil
 	}
 	return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: "There is no key for this certificate on the box.",
 		Advice: fmt.Sprintf("Have the request signed that `appliance cert csr %s` prints, or give the key with --key.", name)}
@@ -206,14 +204,14 @@ func matches(leaf *x509.Certificate, key crypto.PrivateKey) bool {
 
 // load reads an installed certificate.
 func (c *certificates) load(name string) (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(c.file(name, "crt"), c.file(name, "key"))
+	pair, err := c.loadPair(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("certificate %q is not installed; `appliance cert show` lists those that are", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate %q cannot be read: %w", name, err)
 	}
-	return &pair, nil
+	return pair, nil
 }
 
 // use shows an installed certificate from the next connection on.
@@ -261,9 +259,12 @@ func (c *certificates) list(hosts []string) (all []adminapi.Certificate) {
 			all = append(all, adminapi.Certificate{Name: name, State: adminapi.CertificateRequested})
 			continue
 		}
-		name, isChain := strings.CutSuffix(e.Name(), ".crt")
-		if !isChain {
-			continue
+		name, isWhole := strings.CutSuffix(e.Name(), ".pem")
+		if !isWhole {
+			var isChain bool
+			if name, isChain = strings.CutSuffix(e.Name(), ".crt"); !isChain || exists(c.file(name, "pem")) {
+				continue
+			}
 		}
 		pair, err := c.load(name)
 		if err != nil {
@@ -274,6 +275,11 @@ func (c *certificates) list(hosts []string) (all []adminapi.Certificate) {
 	}
 	slices.SortStableFunc(all, func(a, b adminapi.Certificate) int { return strings.Compare(a.Name, b.Name) })
 	return all
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func describeCertificate(name string, leaf *x509.Certificate, inUse bool, hosts []string) adminapi.Certificate {
