@@ -14,6 +14,7 @@ const (
 type group struct {
 	firstSent, sent         Time
 	firstArrived, arrivedAt Time
+	size                    int  // bytes
 	complete                bool // there is one
 }
 
@@ -23,10 +24,10 @@ type arrivals struct {
 }
 
 // add takes a packet. When it begins a new group, it returns how much later the group before was sent, and arrived, than the one before that.
-func (a *arrivals) add(sentAt, arrivedAt Time) (sentDelta, arrivalDelta time.Duration, ok bool) {
+func (a *arrivals) add(sentAt, arrivedAt Time, size int) (sentDelta, arrivalDelta time.Duration, ok bool) {
 	c := &a.current
 	if !c.complete {
-		a.begin(sentAt, arrivedAt)
+		a.begin(sentAt, arrivedAt, size)
 		return 0, 0, false
 	}
 	if sentAt < c.firstSent { // overtaken
@@ -34,6 +35,7 @@ func (a *arrivals) add(sentAt, arrivedAt Time) (sentDelta, arrivalDelta time.Dur
 	}
 	if a.belongs(sentAt, arrivedAt) {
 		c.sent, c.arrivedAt = max(c.sent, sentAt), max(c.arrivedAt, arrivedAt)
+		c.size += size
 		return 0, 0, false
 	}
 	if a.before.complete {
@@ -41,17 +43,17 @@ func (a *arrivals) add(sentAt, arrivedAt Time) (sentDelta, arrivalDelta time.Dur
 		ok = arrivalDelta >= 0
 		if arrivalDelta-sentDelta > clockJump || arrivalDelta < -clockJump {
 			*a = arrivals{}
-			a.begin(sentAt, arrivedAt)
+			a.begin(sentAt, arrivedAt, size)
 			return 0, 0, false
 		}
 	}
 	a.before = *c
-	a.begin(sentAt, arrivedAt)
+	a.begin(sentAt, arrivedAt, size)
 	return sentDelta, arrivalDelta, ok
 }
 
-func (a *arrivals) begin(sentAt, arrivedAt Time) {
-	a.current = group{firstSent: sentAt, sent: sentAt, firstArrived: arrivedAt, arrivedAt: arrivedAt, complete: true}
+func (a *arrivals) begin(sentAt, arrivedAt Time, size int) {
+	a.current = group{firstSent: sentAt, sent: sentAt, firstArrived: arrivedAt, arrivedAt: arrivedAt, size: size, complete: true}
 }
 
 // belongs tells whether a packet is of the present group.

@@ -10,7 +10,8 @@
 //
 // A report's way: statuses (feedback.go) → what was sent (history.go) → groups of packets and the change of their delay (arrival.go) →
 // trend of the delay against an adaptive threshold (trend.go) → increase, hold or decrease (aimd.go), held against what arrived (acked.go)
-// and what was lost (loss.go). Probes (probe.go) find out what more there is: bursts that a caller sends when [Estimator.Probe] says so.
+// and what was lost (loss.go). What leaves a queue of ours arrives at one rate whether the queue grows or empties; where more arrives while the delay
+// falls than while it grows, the path varies it by itself, and that much delay says nothing (swings.go). Probes (probe.go) find out what more there is: bursts that a caller sends when [Estimator.Probe] says so.
 // A [Pacer] spreads what is to be sent by the estimate.
 //
 // Peers without transport-wide feedback are judged by their receiver reports and REMB messages ([Estimator.Report], [Estimator.Limit]).

@@ -34,6 +34,7 @@ type Estimator struct {
 	delay    Time                // of the last packet, by the clocks aligned
 	arrivals arrivals
 	trend    trend
+	swings   swings
 	acked    acked
 	out      acked // what was sent
 	control  rateControl
@@ -96,6 +97,7 @@ func (e *Estimator) Restart(path uint8) {
 	e.clocks[path], e.clocks[MaxPaths] = clock{}, clock{}
 	e.whole = false
 	e.arrivals = arrivals{}
+	e.swings = swings{}
 	e.trend.reset()
 }
 
@@ -105,10 +107,8 @@ func (e *Estimator) Feedback(now Time, path uint8, body []byte) error {
 	if err != nil || e.history.ring == nil || path >= MaxPaths {
 		return err
 	}
-	clock := &e.clocks[path]
-	if e.whole {
-		clock = &e.clocks[MaxPaths]
-	}
+	e.trend.swung(e.swings.noise(e.acked.rate()))
+	clock := &e.clocks[e.reporter(path)]
 	at := clock.reference(s.reference)
 	newest := Time(0)
 	for wide := e.history.wide(s.base); ; {
@@ -131,6 +131,14 @@ func (e *Estimator) Feedback(now Time, path uint8, body []byte) error {
 	}
 	e.update(now)
 	return nil
+}
+
+// reporter returns which stream of reports one is of that came over a path.
+func (e *Estimator) reporter(path uint8) uint8 {
+	if e.whole {
+		return MaxPaths
+	}
+	return path
 }
 
 // missing takes a run of packets that have not arrived.
@@ -162,9 +170,10 @@ func (e *Estimator) got(p *sent, path uint8, at Time) {
 	e.delay = at - p.at
 	e.acked.add(at, int(p.size))
 	e.prober.arrived(p, at)
-	if sentDelta, arrivalDelta, ok := e.arrivals.add(p.at, at); ok {
+	if sentDelta, arrivalDelta, ok := e.arrivals.add(p.at, at, int(p.size)); ok {
 		e.trend.add(sentDelta, arrivalDelta, at)
 	}
+	e.swings.add(e.reporter(path), p.at, at, int(p.size))
 }
 
 // update brings the estimate up to date with what was reported.

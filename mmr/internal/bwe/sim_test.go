@@ -33,14 +33,15 @@ type flying struct {
 
 // sim is one run.
 type sim struct {
-	t     testing.TB
-	rng   *rand.Rand
-	e     *Estimator
-	steps []linkStep
-	mute  bool // no report comes back
-	fixed bool // the sender does not follow
-	split bool // the receiver has a stack for each path
-	want  float64
+	t      testing.TB
+	rng    *rand.Rand
+	e      *Estimator
+	steps  []linkStep
+	mute   bool // no report comes back
+	fixed  bool // the sender does not follow
+	split  bool // the receiver has a stack for each path
+	want   float64
+	ladder bool // pictures come in a few sizes only
 
 	now      time.Duration
 	busy     time.Duration // the bottleneck is, until then
@@ -219,6 +220,9 @@ func (s *sim) run(until time.Duration) {
 		if s.now >= frameAt {
 			frameAt += 33 * time.Millisecond
 			rate := min(target*0.97-56_000, s.want)
+			if s.ladder {
+				rate = step(rate, 1_900_000, 600_000, 200_000)
+			}
 			size := max(200, int(rate*0.033/8*(0.8+0.4*s.rng.Float64())))
 			for size > 0 {
 				s.backlog = append(s.backlog, [2]int{1, min(size, 1150)})
@@ -258,4 +262,14 @@ func (s *sim) mean(from, to time.Duration) (target, used float64, queue time.Dur
 		}
 	}
 	return target / n, used / n, queue
+}
+
+// step returns the first of the rates that fits, or 0.
+func step(rate float64, rates ...float64) float64 {
+	for _, r := range rates {
+		if r <= rate {
+			return r
+		}
+	}
+	return 0
 }

@@ -110,6 +110,9 @@ func (t *trend) grown() bool {
 	return t.queued() > max(min(max(jitterTimes*t.jitter, leastQueued), mostQueued), t.noise)
 }
 
+// swung takes by how much the path varies the delay by itself, in ms.
+func (t *trend) swung(by float64) { t.noise = max(t.noise, by) }
+
 // notOurs takes the present delay for what the path does by itself.
 func (t *trend) notOurs() {
 	t.noise = min(max(noiseStep*t.noise, noiseStep*t.queued()), mostNoise)

@@ -1,0 +1,80 @@
+package bwe
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestJitter: a path that varies the delay by itself leaves what it carries, whether the receiver has one stack or three, and whether pictures come in
+// all sizes or in three. Every row is played with eight seeds.
+func TestJitter(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		split, ladder bool
+		delay         time.Duration
+		least, median float64 // of the mean estimate from 20 to 40 s after the start, kbit/s
+	}{
+		{"one stack", false, false, 60 * time.Millisecond, 2200, 3000},
+		{"one stack, three sizes", false, true, 60 * time.Millisecond, 2200, 3000},
+		{"three stacks", true, false, 60 * time.Millisecond, 1000, 2500},
+		{"three stacks, three sizes", true, true, 60 * time.Millisecond, 450, 2500},
+		{"three stacks, three sizes, 100 ms", true, true, 100 * time.Millisecond, 450, 1500},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var targets []float64
+			for seed := range uint64(8) {
+				s := newSim(t, 2.2e6, linkStep{rate: 100e6, delay: c.delay, jitter: 30 * time.Millisecond})
+				s.rng, s.split, s.ladder = rand.New(rand.NewPCG(seed+1, 2)), c.split, c.ladder
+				s.run(40 * time.Second)
+				target, _, _ := s.mean(20*time.Second, 40*time.Second)
+				targets = append(targets, target/1e3)
+			}
+			slices.Sort(targets)
+			t.Logf("estimates %.0f kbit/s", targets)
+			if targets[0] < c.least || targets[len(targets)/2] < c.median {
+				t.Errorf("too low: want at least %.0f, in the middle %.0f", c.least, c.median)
+			}
+		})
+	}
+}
+
+// TestJitterAndQueue: where the path has a queue that we fill as well, it is still seen.
+func TestJitterAndQueue(t *testing.T) {
+	for _, rate := range []float64{500e3, 1e6} {
+		for seed := range uint64(5) {
+			s := newSim(t, 2.2e6, linkStep{rate: rate, delay: 60 * time.Millisecond, queue: 300 * time.Millisecond, jitter: 30 * time.Millisecond})
+			s.rng = rand.New(rand.NewPCG(seed+1, 2))
+			s.run(40 * time.Second)
+			_, used, longest := s.mean(15*time.Second, 40*time.Second)
+			mean, rows := time.Duration(0), time.Duration(0)
+			for _, r := range s.rows {
+				if r.at > 15*time.Second {
+					mean, rows = mean+r.queue, rows+1
+				}
+			}
+			mean /= rows
+			t.Logf("%.0f of %.0f kbit/s used, queue %v, at most %v", used/1e3, rate/1e3, mean.Round(time.Millisecond), longest.Round(time.Millisecond))
+			if used < 0.75*rate || mean > 80*time.Millisecond {
+				t.Error("the path is not followed")
+			}
+		}
+	}
+}
+
+// TestQueueIsNotJitter: a queue of ours is never taken for something that the path does by itself.
+func TestQueueIsNotJitter(t *testing.T) {
+	for _, rate := range []float64{1.5e6, 500e3, 250e3} {
+		s := newSim(t, 2.2e6, linkStep{rate: rate, delay: delay, queue: 300 * time.Millisecond})
+		for at := time.Second; at < 40*time.Second; at += 100 * time.Millisecond {
+			s.run(at)
+			if noise := s.e.swings.noise(s.e.acked.rate()); noise > 0 {
+				t.Fatalf("%.0f kbit/s, after %v: %.0f ms", rate/1e3, at, noise)
+			}
+		}
+		if s.e.swings[MaxPaths].size == 0 && s.e.swings[0].size == 0 {
+			t.Errorf("%.0f kbit/s: the delay has not varied, and so nothing was shown", rate/1e3)
+		}
+	}
+}
