@@ -19,38 +19,49 @@ type registrars struct {
 	alive sync.WaitGroup // runRegistrar and runRegistered
 
 	mu      sync.Mutex // guards what follows
-	running map[string]*tunnel.Registrar
+	running map[registration]*tunnel.Registrar
 	closed  bool
 }
 
+// registration is a tunnel that is wanted, and who it must be.
+type registration struct{ url, fingerprint string }
+
 // apply starts and ends registrations until they are as the document says.
 func (r *registrars) apply(list []config.Tunnel) (config.Actual, error) {
-	wanted := map[string]bool{}
+	wanted := map[registration]bool{}
 	for _, t := range list {
 		if t.Register {
-			wanted[t.URL] = true
+			wanted[registration{t.URL, t.Fingerprint}] = true
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for url, registrar := range r.running {
-		if !wanted[url] {
+	for one, registrar := range r.running {
+		if !wanted[one] {
 			_ = registrar.Close()
-			delete(r.running, url)
+			delete(r.running, one)
 		}
 	}
-	for url := range wanted {
-		if r.running[url] != nil || r.closed {
+	for one := range wanted {
+		if r.running[one] != nil || r.closed {
 			continue
 		}
-		registrar, err := tunnel.NewRegistrar(tunnel.RegistrarConfig{URL: url, Key: r.d.identity.zone, Dial: r.d.dialMarked, Logger: r.d.log})
+		var certificate *tunnel.Fingerprint
+		if one.fingerprint != "" {
+			parsed, err := tunnel.ParseFingerprint(one.fingerprint)
+			if err != nil {
+				return nil, err
+			}
+			certificate = &parsed
+		}
+		registrar, err := tunnel.NewRegistrar(tunnel.RegistrarConfig{URL: one.url, Fingerprint: certificate, Key: r.d.identity.zone, Dial: r.d.dialMarked, Logger: r.d.log})
 		if err != nil {
 			return nil, err
 		}
 		if r.running == nil {
-			r.running = map[string]*tunnel.Registrar{}
+			r.running = map[registration]*tunnel.Registrar{}
 		}
-		r.running[url] = registrar
+		r.running[one] = registrar
 		r.alive.Go(func() { r.runRegistrar(registrar) })
 		r.alive.Go(func() { r.runRegistered(registrar) })
 	}
@@ -76,7 +87,7 @@ func (r *registrars) observe(list []config.Tunnel) config.Actual {
 
 func (r *registrars) observeLocked(list []config.Tunnel) (facts config.Actual) {
 	for _, t := range list {
-		registrar := r.running[t.URL]
+		registrar := r.running[registration{t.URL, t.Fingerprint}]
 		if !t.Register || registrar == nil {
 			continue
 		}
@@ -96,10 +107,10 @@ const registerGrace = 15 * time.Second
 func (r *registrars) alarms() (list []adminapi.Alarm) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for url, registrar := range r.running {
+	for one, registrar := range r.running {
 		if since, err := registrar.Problem(); err != nil && time.Since(since) > registerGrace {
 			list = append(list, adminapi.Alarm{Code: "tunnel", Since: since,
-				Text: fmt.Sprintf("The zone is not registered with the tunnel %s: %v. Clients cannot come in that way.", url, err)})
+				Text: fmt.Sprintf("The zone is not registered with the tunnel %s: %v. Clients cannot come in that way.", one.url, err)})
 		}
 	}
 	return list
@@ -109,9 +120,9 @@ func (r *registrars) alarms() (list []adminapi.Alarm) {
 func (r *registrars) close() {
 	r.mu.Lock()
 	r.closed = true
-	for url, registrar := range r.running {
+	for one, registrar := range r.running {
 		_ = registrar.Close()
-		delete(r.running, url)
+		delete(r.running, one)
 	}
 	r.mu.Unlock()
 	r.alive.Wait()

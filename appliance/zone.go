@@ -214,6 +214,7 @@ func (r *remote) tunnelAddCommand() *cobra.Command {
 		return nil
 	})
 	cmd.Flags().StringVar(&tunnel.URL, "url", "", "where clients reach it, `https://HOST`")
+	cmd.Flags().StringVar(&tunnel.Fingerprint, "fingerprint", "", "`SHA256` of its certificate, which it logs when it starts; without it, an authority must have issued the certificate")
 	cmd.Flags().BoolVar(&tunnel.Register, "register", false, "this box dials out to it and keeps connections")
 	_ = cmd.MarkFlagRequired("url")
 	commit.flags(cmd)

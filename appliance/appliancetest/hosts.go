@@ -46,12 +46,13 @@ func OnlyTo(c Client, hosts ...netip.Addr) string {
 	return fmt.Sprintf("ip saddr %s ip daddr != %s drop; ip daddr %s ip saddr != %s drop", c.Addr, set, c.Addr, set)
 }
 
-// Tunnel runs bin/appliance in tunnel role on a host, and returns its base URL.
-func (l *Lab) Tunnel(t testing.TB, h Host, flags ...string) string {
+// Tunnel runs bin/appliance in tunnel role on a host, and returns its base URL and the fingerprint that it logs.
+func (l *Lab) Tunnel(t testing.TB, h Host, flags ...string) (base, fingerprint string) {
 	t.Helper()
 	args := append([]string{"tunnel", "--https", ":443", "--state", t.TempDir(), "--name", h.Addr.String()}, flags...)
-	start(t, h.NS.Command(context.Background(), filepath.Join(l.bin, "appliance"), args...), "ready", 30*time.Second)
-	return "https://" + h.Addr.String()
+	line, _ := start(t, h.NS.Command(context.Background(), filepath.Join(l.bin, "appliance"), args...), "ready", 30*time.Second)
+	_, fingerprint, _ = strings.Cut(strings.TrimSpace(line), "fingerprint=")
+	return "https://" + h.Addr.String(), fingerprint
 }
 
 // Squid runs a real squid on a host, which lets CONNECT to port 443 through, and returns its address. auth is "", "basic" or "digest"; then it wants the

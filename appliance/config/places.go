@@ -33,6 +33,8 @@ type Tunnel struct {
 	Name     string `yaml:"name" help:"letters, digits and hyphens"`
 	URL      string `yaml:"url" help:"where clients reach it, such as https://tunnel.example"`
 	Register bool   `yaml:"register" help:"this box dials out to it and keeps connections, so that the tunnel needs no way in"`
+	// Fingerprint is checked when the box registers.
+	Fingerprint string `yaml:"fingerprint" help:"SHA-256 of the tunnel's certificate, as it logs it; empty: an authority that this machine trusts must have issued it"`
 }
 
 // GeoIP names a file that knows where addresses are.
@@ -102,6 +104,9 @@ func (d Document) checkPlaces(c *checker) {
 		at := fmt.Sprintf("tunnels[%d]", i)
 		c.that(t.Name != "" && strings.Trim(t.Name, nameLetters) == "" && len(t.Name) <= 63, at+".name", "%q: use small letters, digits and hyphens, at most 63", t.Name)
 		c.url(at+".url", t.URL)
+		digits := strings.ReplaceAll(t.Fingerprint, ":", "")
+		ok := t.Fingerprint == "" || len(digits) == 64 && strings.Trim(digits, "0123456789abcdefABCDEF") == ""
+		c.that(ok, at+".fingerprint", "%q is no SHA-256 fingerprint: write the 64 hexadecimal digits that the tunnel logs when it starts", t.Fingerprint)
 		twice := slices.ContainsFunc(d.Tunnels[:i], func(other Tunnel) bool { return other.Name == t.Name || other.URL == t.URL })
 		c.that(!twice, at, "name or URL is there twice")
 	}

@@ -42,7 +42,7 @@ func (d Dialer) open(ctx context.Context) (net.Conn, error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	return dialTLS(ctx, dial, address)
+	return dialTLS(ctx, dial, address, careless)
 }
 
 // Ping measures one round trip to the tunnel, without the opening of the connection.

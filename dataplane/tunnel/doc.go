@@ -9,7 +9,8 @@
 // Registrar is the zone's end of that: a net.Listener whose connections have the address of the client. Dialer is a client's end; Fastest pings tunnels.
 //
 // A zone registers with a token that it signs with its own key; the tunnel knows the public keys of its zones. The token is bound to the TLS connection
-// (RFC 9266), so that nobody can pass it on; that is why neither clients nor zones need to trust the tunnel's certificate: what is secret is inside.
+// (RFC 9266), so that nobody can pass it on. The zone checks the tunnel's certificate, by its fingerprint or an authority: it would hand its clients' connections
+// to whoever poses as the tunnel. Clients do not check it: what is secret is inside, in TLS with the zone.
 //
 // Goroutines: Server.Run accepts and has one goroutine per connection (runConn), which copies one direction, a second copying the other (runCopy), and one
 // per registration (runRegistration). Registrar.Run has one per connection that it keeps (runLine), and one for each

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/ed25519"
-	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,9 +23,12 @@ import (
 
 // RegistrarConfig says with which tunnel a zone registers, and how. Zero values mean the documented default.
 type RegistrarConfig struct {
-	URL   string             // of the tunnel, https://host[:port]
-	Key   ed25519.PrivateKey // of the zone
-	Lines int                // connections that are kept, so that one that is lost or full does not hold up all; default 2
+	URL string             // of the tunnel, https://host[:port]
+	Key ed25519.PrivateKey // of the zone
+	// Fingerprint is that of the tunnel's certificate; nil: one of Roots must have issued it for the host of URL.
+	Fingerprint *Fingerprint
+	Roots       *x509.CertPool // default those of the host
+	Lines       int            // connections that are kept, so that one that is lost or full does not hold up all; default 2
 	// Dial opens TCP connections; default net.Dialer. It may mark them.
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Logger *slog.Logger // default slog.Default
@@ -242,7 +245,7 @@ func (f *fromClient) RemoteAddr() net.Addr { return f.client }
 
 // register dials the tunnel and asks it to take the line.
 func (r *Registrar) register(ctx context.Context) (net.Conn, error) {
-	secure, err := dialTLS(ctx, r.cfg.Dial, r.address)
+	secure, err := dialTLS(ctx, r.cfg.Dial, r.address, r.cfg.trusting)
 	if err != nil {
 		return nil, err
 	}
@@ -259,25 +262,6 @@ func (r *Registrar) register(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return answered(ctx, secure, http.MethodPost, http.StatusSwitchingProtocols)
-}
-
-// dialTLS opens a TLS connection to a tunnel. Its certificate is not looked at: see the package's comment.
-func dialTLS(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), address string) (*tls.Conn, error) {
-	raw, err := dial(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
-	secure := tls.Client(raw, &tls.Config{ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}})
-	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
-	return secure, nil
 }
 
 // answered reads the answer to a request that takes the connection over. On any other status the connection is closed.

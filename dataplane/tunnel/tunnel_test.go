@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -188,7 +189,13 @@ func TestWays(t *testing.T) {
 // register runs a registrar.
 func register(t *testing.T, base string, key ed25519.PrivateKey) *Registrar {
 	t.Helper()
-	r, err := NewRegistrar(RegistrarConfig{URL: base, Key: key, Logger: slog.New(slog.DiscardHandler)})
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(base, "https://"), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := Fingerprint(sha256.Sum256(conn.ConnectionState().PeerCertificates[0].Raw))
+	_ = conn.Close()
+	r, err := NewRegistrar(RegistrarConfig{URL: base, Key: key, Fingerprint: &shown, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
