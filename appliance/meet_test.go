@@ -42,6 +42,7 @@ const watchPeers = `(() => {
       skew: a && v ? v.estimatedPlayoutTimestamp - a.estimatedPlayoutTimestamp : null,
       frozen: sum('video', 'totalFreezesDuration'), keyframes: sum('video', 'keyFramesDecoded'),
       sent: all.filter((s) => s.type === 'outbound-rtp').map((s) => [s.kind, s.rid, s.packetsSent]),
+      spoken: all.filter((s) => s.type === 'media-source' && s.kind === 'audio').map((s) => [s.totalSamplesDuration, s.totalAudioEnergy]),
       tracks: pc.getSenders().map((s) => s.track && [s.track.kind, s.track.readyState, s.track.enabled, s.track.muted]),
       transports: all.filter((s) => s.type === 'transport').map((s) => [s.dtlsState, s.packetsReceived]),
       ciphers: [...new Set(all.filter((s) => s.type === 'transport').map((s) => s.srtpCipher))],
@@ -65,6 +66,12 @@ func join(t *testing.T, b appliancetest.Browser, url, name string, scripts ...st
 		t.Fatal(err)
 	}
 	appliancetest.Until(t, b, "lobby", "document.querySelector('input[autocomplete=name]')", "document.body.innerText", 20*time.Second)
+	t.Cleanup(func() {
+		var f json.RawMessage
+		if t.Failed() && b.Eval("figures()", &f) == nil {
+			t.Logf("%s's page at the end: %s", name, f)
+		}
+	})
 	for _, script := range append([]string{watchPeers}, scripts...) {
 		if err := b.Eval(script, nil); err != nil {
 			t.Fatal(err)

@@ -229,6 +229,12 @@ func (d *Daemon) CreateMeeting(t testing.TB, args ...string) Meeting {
 	if err := json.Unmarshal(out, &m); err != nil || m.Number == "" {
 		t.Fatalf("meeting create printed %s: %v", out, err)
 	}
+	t.Cleanup(func() { // people whose browser has just ended are still known
+		if t.Failed() {
+			shown, err := d.TryAdmin("meeting", "show", m.Number, "--json")
+			t.Logf("meeting %s at the end: %s %v", m.Number, shown, err)
+		}
+	})
 	return m
 }
 

@@ -4,7 +4,8 @@
 // gives none. Update, ten times a second, smooths the levels, fast upwards and slowly downwards, and ranks: with four ranked voices three are
 // heard, and each of these three hears the fourth instead of itself. Dominant is the one who has been louder than the others for a while.
 //
-// Steadiness: a voice gets a seat at once when one is free or its holder has been silent for a second; from someone who speaks it takes the
+// Steadiness: a voice gets a seat at once when one is free, be it silent: in a small meeting no first word is cut, and nobody is too soft to be
+// heard. One that speaks gets the seat of a holder who has been silent for a second; from someone who speaks it takes the
 // seat only by being 6 dB louder, and no seat changes twice within 300 ms. The dominant speaker changes when another has led for 600 ms,
 // or has begun while the old one is silent; whoever spoke last stays dominant in silence.
 //

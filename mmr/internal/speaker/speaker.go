@@ -106,10 +106,14 @@ func (d *Detector[T]) Ranking() []*Voice[T] { return d.ranking }
 // Dominant returns the speaker of the meeting, nil when nobody has spoken or the speaker has left.
 func (d *Detector[T]) Dominant() *Voice[T] { return d.dominant }
 
-// rank lets the loudest voice without a seat take the last one, if it may, and then the last one take one of those that are heard.
+// rank gives free seats to whoever comes, so that in a small meeting no first word is cut and nobody is too soft to be heard. Then it lets the
+// loudest voice without a seat take the last one, if it may, and the last one take one of those that are heard.
 func (d *Detector[T]) rank(now time.Duration) (changed bool) {
 	for len(d.ranking) < d.ranked {
 		v := d.loudestWaiting(now)
+		if v == nil {
+			v = d.anyWaiting()
+		}
 		if v == nil {
 			break
 		}
@@ -164,6 +168,16 @@ func (d *Detector[T]) loudestWaiting(now time.Duration) *Voice[T] {
 		}
 	}
 	return best
+}
+
+// anyWaiting returns a voice without a seat, nil for none.
+func (d *Detector[T]) anyWaiting() *Voice[T] {
+	for _, v := range d.voices {
+		if v.place < 0 {
+			return v
+		}
+	}
+	return nil
 }
 
 // weakestHeard returns who would first give up a seat among those that are heard: the one silent for longest, or else the softest.
