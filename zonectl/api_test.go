@@ -179,7 +179,7 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
-	described := []string{wire.PathLookup, wire.PathProbe, wire.PathRoute, wire.PathControl, wire.PathStart, wire.PathWHIP + "{number}", wire.PathWHEP + "{number}",
+	described := []string{wire.PathLookup, wire.PathProbe, wire.PathRoute, wire.PathHolds, wire.PathControl, wire.PathStart, wire.PathWHIP + "{number}", wire.PathWHEP + "{number}",
 		wire.PathWHIP + "{number}/{session}", wire.PathWHEP + "{number}/{session}"}
 	for _, path := range described {
 		if _, found := document.Paths[path]; !found {
