@@ -27,7 +27,7 @@ import (
 // cliZone stands for the zone controller behind the real admin API.
 type cliZone struct {
 	meetings []adminapi.Meeting
-	drain    adminapi.Drain
+	drain    adminapi.Draining
 	power    adminapi.Power
 }
 
@@ -81,7 +81,22 @@ func (z *cliZone) Zones(client netip.Addr) []adminapi.Zone {
 	return []adminapi.Zone{{ID: "zone-own", Name: "Own", Own: true, Key: "ed25519:AAAA", Controllers: []string{"https://box"}, Reason: "configured order"}}
 }
 
-func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error { z.drain = d; return nil }
+func (z *cliZone) Drain(_ context.Context, d adminapi.Drain) error {
+	z.drain = adminapi.Draining{On: d.On, Reason: d.Reason, Since: time.Now()}
+	if d.DeadlineS > 0 {
+		z.drain.Until = time.Now().Add(time.Duration(d.DeadlineS) * time.Second)
+	}
+	return nil
+}
+
+func (z *cliZone) Draining(context.Context) adminapi.Draining {
+	d := z.drain
+	for _, m := range z.meetings {
+		whole, _ := z.Show(m.Number)
+		d.Left = append(d.Left, whole)
+	}
+	return d
+}
 
 func (z *cliZone) Power(_ context.Context, p adminapi.Power) error { z.power = p; return nil }
 
@@ -317,7 +332,17 @@ func TestStatusAndDrain(t *testing.T) {
 	if strings.Contains(out, "rfc4594   (wanted") {
 		t.Errorf("what agrees is shown as if it did not:\n%s", out)
 	}
-	c.want(0, words("drain --off"))
+	c.want(0, words("undrain"))
+	c.want(0, words("drain"), "The box is in service.", "Nobody is in a meeting.")
+	c.want(1, words("drain --deadline 2h"), "A drain needs a reason.")
+	c.want(1, words("drain --reason update --deadline 1000h"), "That is no deadline.", "168 h")
+	c.want(0, words("meeting create --title Standup"))
+	c.want(0, words("drain --reason update --deadline 2h"), "whoever is left at", "is sent away", "Standup", "Mallory\uFFFD[2J root")
+	var d adminapi.Draining
+	if err := json.Unmarshal([]byte(c.want(0, words("drain --json"))), &d); err != nil || !d.On || d.Until.Before(time.Now().Add(time.Hour)) || len(d.Left) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	c.want(0, words("undrain"))
 	var s adminapi.Status
 	if err := json.Unmarshal([]byte(c.want(0, words("status --json"))), &s); err != nil || s.Drain.On || len(s.Parts) != 1 || s.Parts[0].Facts[1].Agrees {
 		t.Errorf("%+v, %v", s, err)

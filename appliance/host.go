@@ -18,7 +18,6 @@ import (
 
 var (
 	_ admin.Meetings = zoneMeetings{}
-	_ admin.Drainer  = zoneDrainer{}
 	_ admin.Host     = (*daemon)(nil)
 )
 
@@ -30,9 +29,7 @@ func (d *daemon) Describe() adminapi.Status {
 		Version: softwareVersion(), Hostname: hostname(doc), Zone: doc.Zone.ID, URL: d.url(), Fingerprint: d.tls.fingerprint(),
 		Meetings: stats.Meetings, Sessions: stats.Sessions,
 	}
-	if reason, on := d.zone.Draining(); on {
-		s.Drain = &adminapi.Drain{On: true, Reason: reason}
-	}
+	s.Drain = d.drainer.state()
 	for _, a := range d.store.Alarms() {
 		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: string(a.Code), Text: a.Text, Since: a.Since})
 	}
@@ -199,13 +196,4 @@ func told(err error) error {
 		code = adminapi.CodeConflict
 	}
 	return &adminapi.Error{Code: code, Text: said.Text, Advice: said.Advice}
-}
-
-// zoneDrainer is the controller's drain as the admin API sees it.
-type zoneDrainer struct{ zone *zonectl.Controller }
-
-// Drain implements admin.Drainer.
-func (z zoneDrainer) Drain(_ context.Context, drain adminapi.Drain) error {
-	z.zone.SetDrain(drain.On, drain.Reason)
-	return nil
 }

@@ -138,6 +138,8 @@ var metricTable = []struct {
 	{"cleared_packets_total", "interface", "Packets of no class whose code point was not theirs to use."},
 	{"marks_enforced", "", "1 when the kernel holds all to the policy."},
 	{"mark_drift_total", "", "Changes of the box's marks and queues by somebody else."},
+	{"draining", "", "1 while nobody new is let in."},
+	{"drain_left_seconds", "", "How long those who are still in have left; absent without a deadline."},
 	{"alarms", "", "Alarms that stand."},
 	{"quality_score", "medium direction", "Scores of participants' media, docs/quality.md: 1 bad to 5, 0 nothing came. A sample of each every 5 s."},
 	{"quality_loss_ratio", "medium direction", "Share of the packets that never came, after repair, of participants' media."},
@@ -232,6 +234,15 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 	emit("lookups_total", float64(s.Blocked), "blocked")
 	emit("joins_total", float64(s.Joins))
 	c.collectPaths(emit)
+	drain := c.d.drainer.state()
+	if drain == nil {
+		emit("draining", 0)
+	} else {
+		emit("draining", 1)
+		if !drain.Until.IsZero() {
+			emit("drain_left_seconds", max(0, time.Until(drain.Until).Seconds()))
+		}
+	}
 	emit("alarms", float64(len(c.d.store.Alarms())))
 	store := c.d.store.Stats()
 	emit("store_writes_total", float64(store.Written), "written")

@@ -103,6 +103,7 @@ type daemon struct {
 	trusted    atomic.Pointer[[]netip.Prefix] // of box.trusted_proxies
 	meter      loadMeter
 	registrars registrars
+	drainer    *drainer
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
 	document   config.Document // as started, flags included: what cannot change while running
@@ -253,6 +254,10 @@ func (d *daemon) openZone() error {
 		Dial:         d.dialMarked,
 		Logger:       d.log,
 	})
+	if err != nil {
+		return err
+	}
+	d.drainer, err = openDrainer(d.store, d.zone)
 	return err
 }
 
@@ -264,7 +269,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: zoneDrainer{d.zone}, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }
@@ -293,6 +298,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.tls.runACME(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
+	parts.Go(func() error { return d.drainer.runDrain(life) })
 	restart := make(chan config.Revision, 1)
 	parts.Go(func() error {
 		return d.revisions.RunCountdown(life, func(r config.Revision) { d.takenBack(r, restart) })

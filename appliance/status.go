@@ -41,7 +41,7 @@ func printStatus(w io.Writer, s adminapi.Status) {
 			time.Duration(w.LeftS)*time.Second)})
 	}
 	if s.Drain != nil && s.Drain.On {
-		rows = append(rows, []string{"Draining", "nobody new is let in: " + oneLine(s.Drain.Reason)})
+		rows = append(rows, []string{"Draining", drainSentence(*s.Drain)})
 	}
 	table(w, rows)
 	for _, a := range s.Alarms {
@@ -66,23 +66,4 @@ func printPart(w io.Writer, p adminapi.Part) {
 		rows = append(rows, []string{"  " + f.Key, actual, f.Note})
 	}
 	table(w, rows)
-}
-
-func newDrainCommand() *cobra.Command {
-	r := new(remote)
-	drain := adminapi.Drain{On: true}
-	var off bool
-	cmd := &cobra.Command{
-		Use:   "drain",
-		Short: "Let nobody new in, while meetings go on; --off ends that",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			drain.On = !off
-			return r.client().Drain(cmd.Context(), drain)
-		},
-	}
-	r.flags(cmd)
-	cmd.Flags().BoolVar(&off, "off", false, "take the box back into service")
-	cmd.Flags().StringVar(&drain.Reason, "reason", "", "told to people who are turned away")
-	return cmd
 }

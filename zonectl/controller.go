@@ -294,6 +294,13 @@ func (c *Controller) Drain(ctx context.Context, reason string) error {
 	return nil
 }
 
+// SendAway ends all meetings. Everybody is told why the box is out of service; where it is in service, nothing happens.
+func (c *Controller) SendAway() {
+	if why := c.drained(); why != nil {
+		c.endAll(why)
+	}
+}
+
 // WaitEmpty waits until nobody is in a meeting.
 func (c *Controller) WaitEmpty(ctx context.Context) error {
 	ticker := time.NewTicker(100 * time.Millisecond)

@@ -93,8 +93,15 @@ func (s *Server) drain(r *http.Request) (any, error) {
 	if len(asked.Reason) > maxReason {
 		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: "The reason is too long.", Advice: "Use at most 500 bytes."}
 	}
-	s.cfg.Logger.Info("drain", "on", asked.On, "who", whoAsks(r), "reason", asked.Reason)
+	if asked.DeadlineS < 0 || asked.DeadlineS > adminapi.MaxDeadlineS {
+		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: "That is no deadline.", Advice: "Use 1 s to 168 h from now, or none."}
+	}
+	s.cfg.Logger.Info("drain", "on", asked.On, "who", whoAsks(r), "reason", asked.Reason, "deadline_s", asked.DeadlineS)
 	return nil, s.cfg.Drainer.Drain(r.Context(), asked)
+}
+
+func (s *Server) draining(r *http.Request) (any, error) {
+	return s.cfg.Drainer.Draining(r.Context()), nil
 }
 
 func (s *Server) power(r *http.Request) (any, error) {

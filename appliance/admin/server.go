@@ -55,6 +55,8 @@ type Certificates interface {
 // Drainer takes the box out of service and back.
 type Drainer interface {
 	Drain(ctx context.Context, drain adminapi.Drain) error
+	// Draining tells whether it is out of service, and who is left.
+	Draining(ctx context.Context) adminapi.Draining
 }
 
 // Machine restarts the machine that the box is, or switches it off.
@@ -167,6 +169,7 @@ func (s *Server) routes() http.Handler {
 
 		"GET " + adminapi.PathMeeting + "{n}" + adminapi.PathQuality: s.meetingHistory,
 		"PUT " + adminapi.PathDrain:                                  s.drain,
+		"GET " + adminapi.PathDrain:                                  s.draining,
 		"POST " + adminapi.PathPower:                                 s.power,
 		"POST " + adminapi.PathVerify:                                s.verifyMarks,
 		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,

@@ -99,6 +99,10 @@ func (z *zone) Zones(client netip.Addr) []adminapi.Zone {
 
 func (z *zone) Drain(_ context.Context, d adminapi.Drain) error { z.drained = d; return nil }
 
+func (z *zone) Draining(context.Context) adminapi.Draining {
+	return adminapi.Draining{On: z.drained.On, Reason: z.drained.Reason, Left: z.meetings}
+}
+
 func (z *zone) Describe() adminapi.Status {
 	return adminapi.Status{Version: "test", Zone: "Meetzone", Fingerprint: "AA:BB", Meetings: len(z.meetings)}
 }
@@ -273,6 +277,14 @@ func TestMeetingsStatusDrain(t *testing.T) {
 	}
 	if err := c.Drain(ctx, adminapi.Drain{On: true, Reason: "update"}); err != nil || z.drained.Reason != "update" {
 		t.Errorf("drain %+v, %v", z.drained, err)
+	}
+	if d, err := c.Draining(ctx); err != nil || !d.On || d.Reason != "update" || len(d.Left) != 1 {
+		t.Errorf("draining %+v, %v", d, err)
+	}
+	for _, deadline := range []int64{-1, adminapi.MaxDeadlineS + 1} {
+		if err := c.Drain(ctx, adminapi.Drain{On: true, DeadlineS: deadline}); err == nil {
+			t.Errorf("a deadline of %d s is taken", deadline)
+		}
 	}
 	st, err := c.Status(ctx)
 	if err != nil || st.Version != "test" || st.Revision != 1 || st.Meetings != 1 || len(st.Parts) != 3 || !st.Parts[2].Facts[0].Agrees {

@@ -162,6 +162,11 @@ func (c *Client) Drain(ctx context.Context, drain Drain) error {
 	return err
 }
 
+// Draining tells whether the box drains, and who is left.
+func (c *Client) Draining(ctx context.Context) (Draining, error) {
+	return call[Draining](ctx, c, http.MethodGet, PathDrain, nil)
+}
+
 // Marks returns what is marked and enforced.
 func (c *Client) Marks(ctx context.Context) (Marks, error) {
 	return call[Marks](ctx, c, http.MethodGet, PathMarks, nil)

@@ -18,7 +18,7 @@ const (
 	PathMeetings  = "/admin/v1/meetings"         // GET → Meetings; POST MeetingSpec → Meeting
 	PathQuality   = "/history"                   // + behind a meeting's number: GET ?points= → MeetingHistory
 	PathMeeting   = "/admin/v1/meetings/"        // + number: GET → Meeting; DELETE
-	PathDrain     = "/admin/v1/drain"            // PUT Drain
+	PathDrain     = "/admin/v1/drain"            // PUT Drain; GET → Draining
 	PathCerts     = "/admin/v1/certificates"     // GET → Certificates; PUT InstallCertificate → Certificates
 	PathCSR       = "/admin/v1/certificates/csr" // POST SigningRequest → Signable
 	PathZones     = "/admin/v1/zones"            // GET ?for= → Zones
@@ -278,6 +278,21 @@ type InstallCertificate struct {
 type Drain struct {
 	On     bool   `json:"on"`
 	Reason string `json:"reason,omitempty"` // told to people who are turned away
+	// DeadlineS is after how many seconds whoever is still in is told and sent away; 0: never. At most MaxDeadlineS.
+	DeadlineS int64 `json:"deadline_s,omitempty"`
+}
+
+// MaxDeadlineS bounds the deadline of a drain: a week.
+const MaxDeadlineS = 7 * 24 * 3600
+
+// Draining is whether the box drains, and who is left.
+type Draining struct {
+	On     bool      `json:"on"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // the deadline, where there is one
+	Over   bool      `json:"over,omitempty"` // it has passed: everybody was sent away, and still nobody is let in
+	Left   []Meeting `json:"left,omitempty"` // with their participants; not in Status
 }
 
 // Power restarts the machine, or switches it off. Meetings end; whoever is in one is told.
@@ -307,7 +322,7 @@ type Status struct {
 	Revision    uint64    `json:"revision"`
 	Edited      bool      `json:"edited,omitempty"`  // a candidate waits for commit
 	Waiting     *Waiting  `json:"waiting,omitempty"` // a revision that has to be confirmed
-	Drain       *Drain    `json:"drain,omitempty"`
+	Drain       *Draining `json:"drain,omitempty"`
 	Meetings    int       `json:"meetings"`
 	Sessions    int       `json:"sessions"`
 	Alarms      []Alarm   `json:"alarms"`

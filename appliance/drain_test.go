@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"meetzone/appliance/adminapi"
+	"meetzone/appliance/appliancetest"
+)
+
+// TestNetnsDrain: nobody new comes in and is told why, also after a restart and a power cut; who is left is shown, and is told and sent away at
+// the deadline; a deadline that has passed while the daemon was down holds too; undrain ends it all.
+func TestNetnsDrain(t *testing.T) {
+	lab := appliancetest.New(t, 1)
+	daemon := lab.Start(t)
+	meeting := daemon.CreateMeeting(t, "--title", "Standup")
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	client := lab.Clients[0]
+	url := "https://" + client.Box.String()
+
+	ada := lab.ZoneClient(ctx, client, "join", "--url", url, "--meeting", meeting.Number, "--name", "Ada", "--insecure", "--for", "60s")
+	var said strings.Builder
+	ada.Stdout, ada.Stderr = &said, &said
+	if err := ada.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	go func() { defer close(gone); _ = ada.Wait() }()
+	defer func() { _ = ada.Process.Kill(); <-gone }()
+	draining := func() (d adminapi.Draining) {
+		t.Helper()
+		if err := json.Unmarshal(daemon.Admin(t, "drain", "--json"), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for len(draining().Left) == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("Ada does not come in")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+
+	daemon.Admin(t, "drain", "--reason", "new cables")
+	refused := func(when string) {
+		t.Helper()
+		if out, err := daemon.TryAdmin("meeting", "create"); err == nil || !strings.Contains(string(out), "new cables") {
+			t.Errorf("%s: a new meeting: %v, %s", when, err, out)
+		}
+		out, err := lab.ZoneClient(ctx, client, "join", "--url", url, "--meeting", meeting.Number, "--name", "Late", "--insecure", "--for", "1s").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "new cables") {
+			t.Errorf("%s: somebody new: %v, %s", when, err, out)
+		}
+	}
+	refused("draining")
+	daemon.Kill(t)
+	daemon = lab.StartIn(t, daemon.State)
+	refused("after a power cut")
+	for len(draining().Left) == 0 { // she comes back by herself
+		if ctx.Err() != nil {
+			t.Fatal("Ada does not come back")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if d := draining(); d.Left[0].Participants[0].Name != "Ada" || !d.Until.IsZero() || d.Since.IsZero() {
+		t.Errorf("draining: %+v", d)
+	}
+	if m := daemon.Metrics(t); !strings.Contains(m, "meetzone_draining 1") {
+		t.Error("the metrics do not tell")
+	}
+
+	daemon.Admin(t, "drain", "--reason", "new cables", "--deadline", "1s")
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		t.Fatal("the deadline sends nobody away")
+	}
+	if !strings.Contains(said.String(), "new cables") {
+		t.Errorf("Ada was told nothing of it:\n%s", said.String())
+	}
+	if d := draining(); len(d.Left) != 0 || !d.Over {
+		t.Errorf("after the deadline: %+v", d)
+	}
+	daemon = lab.Restart(t, daemon)
+	refused("after the deadline and a restart")
+	daemon.Admin(t, "undrain")
+	daemon = lab.Restart(t, daemon)
+	if d := draining(); d.On {
+		t.Errorf("undrained: %+v", d)
+	}
+	daemon.CreateMeeting(t)
+}
