@@ -86,7 +86,9 @@ func TestNetnsDrain(t *testing.T) {
 		t.Errorf("after the deadline: %+v", d)
 	}
 	daemon = lab.Restart(t, daemon)
-	refused("after the deadline and a restart")
+	if out, err := daemon.TryAdmin("meeting", "create"); err == nil || !strings.Contains(string(out), "new cables") {
+		t.Errorf("after the deadline and a restart: a new meeting: %v, %s", err, out)
+	}
 	daemon.Admin(t, "undrain")
 	daemon = lab.Restart(t, daemon)
 	if d := draining(); d.On {

@@ -173,9 +173,13 @@ func (ch *channel) resume(ctx context.Context, hello wire.Hello, version int) (a
 }
 
 func (ch *channel) join(ctx context.Context, hello wire.Hello, version int, claims wire.Claims, back *returnee) (admitted, error) {
+	open := ch.c.open
+	if back != nil {
+		open = ch.c.reopen
+	}
 	for {
 		var err error
-		if ch.meeting, err = ch.c.open(claims.Meeting); err != nil {
+		if ch.meeting, err = open(claims.Meeting); err != nil {
 			return admitted{}, err
 		}
 		reply := make(chan admitted, 1)

@@ -378,6 +378,11 @@ func (c *Controller) open(number string) (*meeting, error) {
 	if why := c.drained(); why != nil {
 		return nil, why
 	}
+	return c.reopen(number)
+}
+
+// reopen is open for somebody who was in before a restart of the box: a drain leaves them in.
+func (c *Controller) reopen(number string) (*meeting, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m := c.meetings[number]; m != nil {
