@@ -47,6 +47,7 @@ var (
 	errMedia      = &wire.Error{Code: wire.CodeMedia, Text: "Sound and picture could not be set up.", Advice: "Ask for a new offer, or join again."}
 	errBody       = &wire.Error{Code: wire.CodeBad, Text: "The request cannot be read.", Advice: "Send one JSON object as the documentation describes it."}
 	errTaken      = &wire.Error{Code: wire.CodeBad, Text: "That number is in use.", Advice: "Choose another one."}
+	errProbeClass = &wire.Error{Code: wire.CodeBad, Text: "There is no such traffic class.", Advice: "Use signalling, audio, video, content, cluster, management or bulk."}
 	errNumber     = &wire.Error{Code: wire.CodeBad, Text: "That is no meeting number.", Advice: "Use 4 to 16 digits."}
 	errRoleName   = &wire.Error{Code: wire.CodeBad, Text: "There is no such role.", Advice: "Use host, participant, viewer or publisher."}
 	errPasscode   = &wire.Error{Code: wire.CodeBad, Text: "The passcode is too long.", Advice: "Use at most 64 bytes."}

@@ -39,6 +39,21 @@ func (c *Controller) relays(host, participant string) []wire.Relay {
 	return list
 }
 
+// probeAccount is the session of the relay's credentials for probes: of everybody together, so that strangers never hold more allocations than one session may.
+const probeAccount = "probe"
+
+// probeRelayLife is how long a probe's relay can be used; its check is good for as long.
+const probeRelayLife = time.Minute
+
+// probeRelay leads a probe through the HTTPS port, on a connection that the box marks as the class.
+func (c *Controller) probeRelay(host string, class dscp.Class) *wire.Relay {
+	if c.relay == nil || host == "" {
+		return nil
+	}
+	user, password := c.relay.Mint(class, probeAccount, time.Now().Add(probeRelayLife))
+	return &wire.Relay{URLs: relayURLs(host, nil), Username: user, Credential: password}
+}
+
 // relayURLs are the addresses of the relay: the one that the client used first, then the configured ones, of which browsers that refuse a
 // bare address take the first with a name.
 func relayURLs(host string, configured []string) (urls []string) {

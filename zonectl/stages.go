@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"meetzone/dscp"
 	"meetzone/zonectl/wire"
 )
 
@@ -198,9 +199,18 @@ func (c *Controller) issuer(token string) (zone string, key ed25519.PublicKey) {
 func (c *Controller) serveProbe(w http.ResponseWriter, r *http.Request) {
 	cfg := c.config()
 	c.allowPages(w, r)
+	check := c.probeCheck()
+	if name := r.URL.Query().Get(wire.RelayOfProbe); name != "" && check != nil {
+		class, err := dscp.ParseClass(name)
+		if err != nil {
+			writeError(w, errProbeClass)
+			return
+		}
+		check.Relay = c.probeRelay(r.Host, class)
+	}
 	_, draining := c.Draining()
 	writeJSON(w, http.StatusOK, wire.Probe{Zone: cfg.Zone, Controller: own(r), Media: c.mediaAddress(r), Client: c.seen(r), Draining: draining, Load: c.bestLoad(), DSCP: c.arrivedMark(r), Signalling: c.signallingMark(),
-		Check: c.probeCheck()})
+		Check: check})
 }
 
 // probeCheck makes credentials with which the client tests the way to the media.

@@ -492,3 +492,30 @@ func TestGearIsNotResumed(t *testing.T) {
 	c.send(h)
 	c.expectBye(wire.CodeSession)
 }
+
+// TestProbeRelay: who asks for it gets the way through the HTTPS port for a class, of an account that everybody's probes share.
+func TestProbeRelay(t *testing.T) {
+	z := openZone(t, Config{URLs: []string{"https://meet.example"}})
+	z.probe = func() mmr.ProbeCredentials { return mmr.ProbeCredentials{Ufrag: "u", Password: "p"} }
+	ask := func(query string) (probe wire.Probe, told *wire.Error) {
+		_, told = z.request(http.MethodGet, wire.PathProbe+query, nil, nil, &probe)
+		return probe, told
+	}
+	if probe, told := ask("?relay=video"); told != nil || probe.Check == nil || probe.Check.Relay != nil {
+		t.Errorf("of a box without a relay: %+v, %v", probe.Check, told)
+	}
+	z.relay = mintRelay{}
+	if probe, told := ask(""); told != nil || probe.Check == nil || probe.Check.Relay != nil {
+		t.Errorf("unasked: %+v, %v", probe.Check, told)
+	}
+	probe, told := ask("?relay=video")
+	if told != nil || probe.Check == nil || probe.Check.Relay == nil {
+		t.Fatalf("asked: %+v, %v", probe.Check, told)
+	}
+	if r := probe.Check.Relay; r.Username != "1:video:"+probeAccount || len(r.URLs) != 1 || !strings.HasPrefix(r.URLs[0], "turns:127.0.0.1:") {
+		t.Errorf("relay %+v", r)
+	}
+	if _, told := ask("?relay=loud"); told == nil || told.Text != errProbeClass.Text {
+		t.Errorf("of a class that does not exist: %v", told)
+	}
+}

@@ -15,6 +15,7 @@ import (
 type look struct {
 	fd    int
 	tos   atomic.Int32 // of the last packet with data, -1: none yet
+	over  atomic.Bool  // what has arrived by now is all that counts
 	ended chan struct{}
 }
 
@@ -38,13 +39,21 @@ func lookOn(conn net.Conn) *look {
 	return l
 }
 
-// runLook reads until a packet with data was seen, or lookFor is over.
+// runLook reads until it has everything that had arrived when the connection was over, or lookFor has passed. A packet is here before its data are at
+// the connection's reader.
 func (l *look) runLook(remote, local netip.AddrPort) {
 	defer close(l.ended)
 	defer unix.Close(l.fd)
 	b := make([]byte, 2048)
-	for end := time.Now().Add(lookFor); time.Now().Before(end) && l.tos.Load() < 0; {
-		n, from, err := unix.Recvfrom(l.fd, b, 0)
+	for end := time.Now().Add(lookFor); time.Now().Before(end); {
+		flags := 0
+		if l.over.Load() {
+			flags = unix.MSG_DONTWAIT
+		}
+		n, from, err := unix.Recvfrom(l.fd, b, flags)
+		if err == unix.EAGAIN && flags != 0 {
+			return
+		}
 		if err != nil {
 			continue
 		}
@@ -97,18 +106,12 @@ func dataFrom(b []byte, remote, local netip.AddrPort) (uint8, bool) {
 	return tos, true
 }
 
-// end returns the code point of what arrived, -1 when nothing was seen. It waits a little, since the watcher may be behind the connection.
+// end returns the code point of the last data that arrived, -1 when nothing was seen. It waits a little, since the watcher may be behind the connection.
 func (l *look) end() int {
 	if l.fd < 0 {
 		return -1
 	}
-	for range 20 {
-		if tos := l.tos.Load(); tos >= 0 {
-			return int(tos >> 2)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	l.tos.CompareAndSwap(-1, 0) // ends it
+	l.over.Store(true)
 	<-l.ended
-	return -1
+	return int(l.tos.Load() >> 2) // -1 stays -1
 }

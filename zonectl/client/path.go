@@ -3,10 +3,14 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
+
+	"github.com/pion/stun/v3"
 
 	"meetzone/dscp"
 	"meetzone/zonectl/wire"
@@ -75,6 +79,9 @@ func (p PathMark) Up() Verdict { return VerdictOn(p.Reach.Sent, p.Reach.Arrived)
 // Down is the verdict on the way from the box.
 func (p PathMark) Down() Verdict { return VerdictOn(p.Reach.Answered, p.Reach.Returned) }
 
+// relayResend is when a probe through a relay is sent again.
+const relayResend = 200 * time.Millisecond
+
 // pathTimeout bounds a path test: where a firewall is silent, it takes a while.
 const pathTimeout = time.Minute
 
@@ -129,7 +136,12 @@ func Path(ctx context.Context, cfg Config) ([]PathMark, error) {
 		}
 	}
 	for class := range dscp.Class(dscp.NumClasses) {
-		r := checkTLS(ctx, cfg, base, marks[class])
+		var r Reach
+		if class == dscp.Signalling {
+			r = checkHTTPS(ctx, cfg, base, marks[class])
+		} else {
+			r = checkRelay(ctx, w, base, box, class)
+		}
 		out = append(out, PathMark{Rung: RungTLS, Class: class, Reach: r, BoxSaw: seenIf(r.Arrived, SeenHandshake), ClientSaw: seenIf(r.Returned, SeenCapture)})
 	}
 	return out, nil
@@ -167,8 +179,87 @@ func seenIf(point int, how Seen) Seen {
 	return how
 }
 
-// checkTLS asks over a connection with a mark of its own. The answer comes as signalling, whatever the class: HTTPS is that.
-func checkTLS(ctx context.Context, cfg Config, base string, mark dscp.CodePoint) (r Reach) {
+// checkRelay sends a probe as media travel through the HTTPS port: over a connection with the mark of its class, through an allocation of that class. The box
+// marks its side of the connection when it makes the allocation, so that the answer has the mark of media and what came before it that of signalling.
+func checkRelay(ctx context.Context, w *web, base string, box netip.Addr, class dscp.Class) (r Reach) {
+	mark := w.marks[class]
+	r = Reach{Sent: int(mark), Arrived: -1, Returned: -1, Answered: -1}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	var probe wire.Probe
+	if err := w.get(ctx, base, wire.PathProbe+"?"+wire.RelayOfProbe+"="+class.String(), &probe); err != nil {
+		r.State = stateOf(err)
+		return r
+	}
+	if probe.Check == nil || probe.Check.Relay == nil || len(probe.Check.Relay.URLs) == 0 {
+		return r // a box of another version: not tested
+	}
+	host, port, err := relayHost(probe.Check.Relay.URLs[0])
+	if err != nil {
+		return r
+	}
+	conn, err := w.dial(ctx, net.JoinHostPort(box.String(), port), mark)
+	if err != nil {
+		r.State = stateOf(err)
+		return r
+	}
+	defer conn.Close()
+	r.Address = conn.RemoteAddr().String()
+	watched := lookOn(conn)
+	defer func() { r.Returned = watched.end() }()
+	relayed, err := allocate(ctx, conn, w.tlsConfig(host), *probe.Check.Relay, slog.New(slog.DiscardHandler))
+	if err != nil {
+		if r.State = stateOf(err); errors.Is(err, errAllocate) && ctx.Err() == nil {
+			r.State = ReachRefused
+		}
+		return r
+	}
+	defer relayed.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	probe.Check.Candidates = onTheWayTo(box, probe.Check.Candidates)
+	r.ask(ctx, relayed, probe.Check, class)
+	return r
+}
+
+// ask sends probes through an allocation until one is answered or the context ends. What goes through a relay is datagrams: either end drops what has
+// waited for too long.
+func (r *Reach) ask(ctx context.Context, relayed *relayedConn, with *wire.ProbeCheck, class dscp.Class) {
+	r.State = ReachSilent
+	asked := map[[stun.TransactionIDSize]byte]time.Time{}
+	b := make([]byte, maxSTUN)
+	for wait := relayResend; ctx.Err() == nil; wait *= 2 {
+		request, err := buildCheck(with, class)
+		if err != nil {
+			return
+		}
+		asked[request.TransactionID] = time.Now()
+		for _, text := range with.Candidates[:min(len(with.Candidates), maxChecked)] {
+			to, err := netip.ParseAddrPort(text)
+			if err == nil && relayed.write(request.Raw, to) == nil {
+				break // else the relay does not lead there
+			}
+		}
+		_ = relayed.packet.SetReadDeadline(time.Now().Add(wait))
+		for {
+			n, _, err := relayed.read(b)
+			if isTimeout(err) {
+				break
+			}
+			if err != nil {
+				r.State = stateOf(err)
+				return
+			}
+			if sent, ok := r.take(b[:n], with, asked); ok {
+				r.RoundTrip = time.Since(sent)
+				return
+			}
+		}
+	}
+}
+
+// checkHTTPS asks over a connection with a mark of its own, and is answered as signalling: HTTPS is that.
+func checkHTTPS(ctx context.Context, cfg Config, base string, mark dscp.CodePoint) (r Reach) {
 	r = Reach{State: ReachSilent, Sent: int(mark), Arrived: -1, Returned: -1, Answered: -1}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

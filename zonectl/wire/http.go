@@ -85,7 +85,13 @@ type ProbeCheck struct {
 	Ufrag      string   `json:"ufrag"`
 	Password   string   `json:"password"`
 	Candidates []string `json:"candidates"` // address:port
+	// Relay leads to the candidates through the HTTPS port, for those who ask with the query relay=CLASS: the box marks the connection as that class. What
+	// goes through is a Binding request as elsewhere.
+	Relay *Relay `json:"relay,omitempty"`
 }
+
+// RelayOfProbe is the query of a probe that names the class of a relay.
+const RelayOfProbe = "relay"
 
 // STUN attributes of probes, of four bytes each.
 const (

@@ -21,7 +21,8 @@ func newPathCommand() *cobra.Command {
 		Long: `Sends marked probes of each class on each rung, and shows what arrived at the box and what the box's answers carry on arrival.
 
 Over UDP both ends see the mark of every datagram. Over TCP 8801 and TLS 443 the box's kernel shows only that of the connection's handshake, and this client's
-kernel none: with CAP_NET_RAW it is captured, otherwise it is unknown. The column "seen" says which.`,
+kernel none: with CAP_NET_RAW it is captured, otherwise it is unknown. The column "seen" says which. On TLS 443 signalling is tested with a request over
+HTTPS, every other class as media travel there, through an allocation of the box's relay (TURN), whose connection the box marks as the class.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return o.path(command.Context(), command.OutOrStdout())
@@ -83,6 +84,9 @@ func printMarks(out io.Writer, list []markReport) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "rung\tclass\tsent\tarrived at box\tverdict\tbox sent\tarrived here\tverdict\tseen")
 	for _, m := range list {
+		if m.State == string(client.ReachUnknown) {
+			m.State = "not tested: the box gives no relay for it"
+		}
 		if m.State != string(client.ReachAnswers) {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", m.Rung, m.Class, m.State)
 			continue
