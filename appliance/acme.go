@@ -215,7 +215,7 @@ func (c *certificates) acmeClient(ctx context.Context, settings config.ACMESetti
 		return nil, err
 	}
 	client := &acme.Client{Key: signer, DirectoryURL: settings.Directory, UserAgent: "meetzone",
-		HTTPClient: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: roots}}}}
+		HTTPClient: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: c.dial, TLSClientConfig: &tls.Config{RootCAs: roots}}}}
 	account := &acme.Account{}
 	if settings.Email != "" {
 		account.Contact = []string{"mailto:" + settings.Email}

@@ -34,6 +34,7 @@ const selfSignedLife = 15 * 365 * 24 * time.Hour
 type certificates struct {
 	folder   string
 	log      *slog.Logger
+	dial     dial                            // to the authority; nil: unmarked
 	current  atomic.Pointer[tls.Certificate] // that is shown
 	name     atomic.Pointer[string]          // of it; nil: self-signed
 	unusable atomic.Pointer[string]          // why the certificate that is set is not shown; nil: it is

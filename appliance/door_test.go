@@ -14,6 +14,8 @@ import (
 
 	"github.com/pion/stun/v3"
 
+	"meetzone/appliance/config"
+	"meetzone/dataplane"
 	"meetzone/dscp"
 )
 
@@ -196,4 +198,46 @@ func TestDoorHostile(t *testing.T) {
 		t.Fatalf("somebody else: %v", err)
 	}
 	conn.Close()
+}
+
+// TestMarkedDialer: a connection that the box opens has its class's mark from its handshake on, in both families.
+func TestMarkedDialer(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		point := dscp.CS2
+		dial := markedDialer(dscp.Management, func() dscp.CodePoint { return point })
+		for _, point = range []dscp.CodePoint{dscp.CS2, dscp.AF11} { // the policy may change
+			conn, err := dial(t.Context(), "tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			taken, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer taken.Close()
+			if tos, ok := dataplane.HandshakeTOS(taken); !ok || tos != point.TOS() {
+				t.Errorf("%s: the handshake came with %#x (%v), want %#x", address, tos, ok, point.TOS())
+			}
+		}
+	}
+}
+
+// TestAuthorityDialled: the certificate's authority is reached by the box's own dialer.
+func TestAuthorityDialled(t *testing.T) {
+	c, err := openCertificates(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("not from here")
+	c.dial = func(context.Context, string, string) (net.Conn, error) { return nil, refused }
+	_, err = c.acmeClient(t.Context(), config.ACMESettings{Directory: "https://192.0.2.1/directory"})
+	if !errors.Is(err, refused) {
+		t.Errorf("by another dialer: %v", err)
+	}
 }

@@ -117,6 +117,20 @@ func mark(s syscall.Conn, class dscp.Class, point dscp.CodePoint) error {
 	return markRaw(raw, class, point)
 }
 
+// dial opens connections.
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// markedDialer opens connections of a class, which have its mark from their first packet on. One that cannot be marked works all the same.
+func markedDialer(class dscp.Class, point func() dscp.CodePoint) dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+			_ = markRaw(raw, class, point())
+			return nil
+		}}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
 // markRaw is mark for a socket that is only being opened.
 func markRaw(raw syscall.RawConn, class dscp.Class, point dscp.CodePoint) error {
 	var refused error

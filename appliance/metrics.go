@@ -24,6 +24,15 @@ import (
 	"meetzone/zonectl/quality"
 )
 
+// managementPoint is the code point that management has now; 0 where the policy cannot be read.
+func (d *daemon) managementPoint() dscp.CodePoint {
+	profile, err := d.revisions.Running().Document.DSCP.Policy()
+	if err != nil {
+		return 0
+	}
+	return profile.Points()[dscp.Management]
+}
+
 // listenMetrics opens the listener of metrics and health, whose answers are management traffic; nil when there is to be none.
 func (d *daemon) listenMetrics(ctx context.Context, address string) (net.Listener, error) {
 	if address == "" {

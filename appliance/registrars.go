@@ -130,14 +130,7 @@ func (r *registrars) close() {
 
 // dialMarked opens a connection to a tunnel or to another zone, marked as signalling.
 func (d *daemon) dialMarked(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	if socket, ok := conn.(*net.TCPConn); ok {
-		_ = mark(socket, dscp.Signalling, d.https.marked()) // without a mark it works too
-	}
-	return conn, nil
+	return markedDialer(dscp.Signalling, d.https.marked)(ctx, network, address)
 }
 
 // ---- the part of the document

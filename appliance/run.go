@@ -176,6 +176,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := d.openMedia(); err != nil {
 		return err
 	}
+	d.tls.dial = markedDialer(dscp.Management, d.managementPoint)
 	if d.enforcer, err = enforce.New(enforce.Config{OwnHost: d.flags.ownHost, Logger: d.log}); err != nil {
 		return err
 	}

@@ -68,7 +68,13 @@ func (f *tunnelFlags) run(ctx context.Context) error {
 	if err := own.selfSigned(wantedNames(config.Document{Zone: config.Zone{Hosts: f.names}})); err != nil {
 		return err
 	}
-	server, err := tunnel.New(tunnel.Config{Zones: zones, PerClient: f.perClient, PerZone: f.perZone, ProxyProtocol: f.proxyProtocol, Logger: log,
+	profile, err := dscp.ShippedProfile(dscp.ProfileRFC4594)
+	if err != nil {
+		return err
+	}
+	signalling := profile.Points()[dscp.Signalling]
+	onwards := markedDialer(dscp.Signalling, func() dscp.CodePoint { return signalling })
+	server, err := tunnel.New(tunnel.Config{Zones: zones, Dial: onwards, PerClient: f.perClient, PerZone: f.perZone, ProxyProtocol: f.proxyProtocol, Logger: log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own.current.Load(), nil }})
 	if err != nil {
 		return err
@@ -77,11 +83,7 @@ func (f *tunnelFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	profile, err := dscp.ShippedProfile(dscp.ProfileRFC4594)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	if err := l.setMark(profile.Points()[dscp.Signalling]); err != nil {
+	if err := l.setMark(signalling); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	life, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
@@ -31,7 +32,9 @@ type Config struct {
 	Total       int // connections at once; default 24000, each of which takes two descriptors
 	// ProxyProtocol tells zones that are dialled the client's address, by the PROXY protocol. Zones that register are always told.
 	ProxyProtocol bool
-	Logger        *slog.Logger // default slog.Default
+	// Dial opens the connections to zones that are dialled; default net.Dialer. It may mark them.
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Logger *slog.Logger // default slog.Default
 }
 
 // Bounds that are not for anybody to choose.
@@ -60,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Total == 0 {
 		c.Total = defaultTotal
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -42,7 +42,7 @@ func (s *Server) openWay(to *destination) (net.Conn, error) {
 	if to.Dial != "" {
 		ctx, cancel := context.WithTimeout(s.stopped, dialWithin)
 		defer cancel()
-		return new(net.Dialer).DialContext(ctx, "tcp", to.Dial)
+		return s.cfg.Dial(ctx, "tcp", to.Dial)
 	}
 	s.mu.Lock()
 	var best *line
