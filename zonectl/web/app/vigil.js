@@ -5,15 +5,15 @@
 
 const LOOK_MS = 250;
 const SILENT_MS = 1300;
-/** A look that comes so late says nothing: the page slept, or the machine did. */
-const LATE_MS = 2500;
+/** A look adds no more than this to a silence: when it comes late, the page slept, or the machine did, and the path is not to blame. */
+const MOST_MS = 2 * LOOK_MS;
 
 export class Vigil {
   #silent;
   #seen;
   /** @type {RTCPeerConnection|null} */
   #pc = null;
-  /** @type {Map<string, {bytes: number, at: number}>} */
+  /** @type {Map<string, {bytes: number, quiet: number}>} quiet in ms */
   #marks = new Map();
   #timer;
   #looked = 0;
@@ -49,17 +49,13 @@ export class Vigil {
 
   async #look() {
     const pc = this.#pc;
-    const now = performance.now();
-    if (now - this.#looked > LATE_MS) this.#marks.clear();
-    this.#looked = now;
     if (!pc || pc.connectionState === 'closed' || this.#busy || this.#told) return;
     this.#busy = true;
     try {
       const all = [...(await pc.getStats()).values()];
       if (pc !== this.#pc) return;
       this.#seen(all);
-      const heard = received(all);
-      if (this.#quiet(heard, performance.now())) {
+      if (this.#quiet(received(all))) {
         this.#told = true;
         this.#silent();
       }
@@ -68,13 +64,20 @@ export class Vigil {
     }
   }
 
-  /** @param {Map<string, number>} heard @param {number} now */
-  #quiet(heard, now) {
+  /** @param {Map<string, number>} heard */
+  #quiet(heard) {
+    const now = performance.now();
+    const passed = Math.min(now - this.#looked, MOST_MS);
+    this.#looked = now;
     let quiet = false;
     for (const [id, bytes] of heard) {
       const mark = this.#marks.get(id);
-      if (!mark || mark.bytes !== bytes) this.#marks.set(id, { bytes, at: now });
-      else if (now - mark.at > SILENT_MS) quiet = true;
+      if (mark?.bytes !== bytes) {
+        this.#marks.set(id, { bytes, quiet: 0 });
+        continue;
+      }
+      mark.quiet += passed;
+      quiet ||= mark.quiet > SILENT_MS;
     }
     return quiet;
   }
