@@ -127,7 +127,7 @@ func (z *cliZone) MarkPaths() adminapi.MarkPaths {
 
 func (z *cliZone) Describe() adminapi.Status {
 	return adminapi.Status{Version: "1.0", Zone: "Meetzone", Fingerprint: "AA:BB", Drain: &z.drain,
-		Alarms: []adminapi.Alarm{{Code: "store-full", Text: "The disk is full.", Since: time.Now()}}}
+		Alarms: []adminapi.Alarm{{Code: "store-full", Text: "The disk is full.", Advice: "Free some space.", Since: time.Now()}}}
 }
 
 // marksLike is a part that grants less than what was asked for.

@@ -18,6 +18,9 @@ func TestNetnsUnconfirmed(t *testing.T) {
 	if profile() != "zoom" || !waits() {
 		t.Errorf("profile %s, waits %v", profile(), waits())
 	}
+	if out := string(daemon.Admin(t, "alarms")); !strings.Contains(out, "ALARM unconfirmed") || !strings.Contains(out, "appliance config confirm") {
+		t.Errorf("no alarm of it: %s", out)
+	}
 	if out, err := daemon.TryAdmin("config", "set", "zone.name", "other", "--commit"); err == nil || !strings.Contains(string(out), "waits to be confirmed") {
 		t.Errorf("a commit on top: %v, %s", err, out)
 	}

@@ -69,7 +69,7 @@ func TestNetnsDrain(t *testing.T) {
 	if d := draining(); d.Left[0].Participants[0].Name != "Ada" || !d.Until.IsZero() || d.Since.IsZero() {
 		t.Errorf("draining: %+v", d)
 	}
-	if m := daemon.Metrics(t); !strings.Contains(m, "meetzone_draining 1") {
+	if m := daemon.Metrics(t); !strings.Contains(m, "meetzone_draining 1") || !strings.Contains(m, `meetzone_alarm{code="draining"} 1`) {
 		t.Error("the metrics do not tell")
 	}
 
@@ -95,4 +95,7 @@ func TestNetnsDrain(t *testing.T) {
 		t.Errorf("undrained: %+v", d)
 	}
 	daemon.CreateMeeting(t)
+	if out := string(daemon.Admin(t, "alarms")); strings.Contains(out, "draining") {
+		t.Errorf("in service: %s", out)
+	}
 }

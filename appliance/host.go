@@ -30,14 +30,7 @@ func (d *daemon) Describe() adminapi.Status {
 		Meetings: stats.Meetings, Sessions: stats.Sessions,
 	}
 	s.Drain = d.drainer.state()
-	for _, a := range d.store.Alarms() {
-		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: string(a.Code), Text: a.Text, Since: a.Since})
-	}
-	for _, a := range d.zone.Alarms() {
-		s.Alarms = append(s.Alarms, adminapi.Alarm{Code: a.Code, Text: a.Text, Since: a.Since})
-	}
-	s.Alarms = append(s.Alarms, d.registrars.alarms()...)
-	s.Alarms = append(s.Alarms, d.tls.alarms(time.Now())...)
+	s.Alarms = d.alarms()
 	return s
 }
 

@@ -52,7 +52,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(),
+	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand())
 	return root
 }

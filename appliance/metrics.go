@@ -94,7 +94,7 @@ func (d *daemon) health(w http.ResponseWriter, r *http.Request) {
 	if err := d.moves(r.Context(), 2*time.Second); err != nil {
 		answer.Status, answer.Reason, status = "stuck", err.Error(), http.StatusServiceUnavailable
 	}
-	for _, a := range d.store.Alarms() {
+	for _, a := range d.alarms() {
 		answer.Alarms = append(answer.Alarms, a.Text)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -150,6 +150,7 @@ var metricTable = []struct {
 	{"draining", "", "1 while nobody new is let in."},
 	{"drain_left_seconds", "", "How long those who are still in have left; absent without a deadline."},
 	{"alarms", "", "Alarms that stand."},
+	{"alarm", "code", "Alarms that stand, by what they are of."},
 	{"quality_score", "medium direction", "Scores of participants' media, docs/quality.md: 1 bad to 5, 0 nothing came. A sample of each every 5 s."},
 	{"quality_loss_ratio", "medium direction", "Share of the packets that never came, after repair, of participants' media."},
 	{"quality_jitter_seconds", "medium direction", "Interarrival jitter of participants' media."},
@@ -252,7 +253,15 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 			emit("drain_left_seconds", max(0, time.Until(drain.Until).Seconds()))
 		}
 	}
-	emit("alarms", float64(len(c.d.store.Alarms())))
+	alarms := c.d.alarms()
+	byCode := map[string]float64{}
+	for _, a := range alarms {
+		byCode[a.Code]++
+	}
+	for code := range alarmAdvice {
+		emit("alarm", byCode[code], code)
+	}
+	emit("alarms", float64(len(alarms)))
 	store := c.d.store.Stats()
 	emit("store_writes_total", float64(store.Written), "written")
 	emit("store_writes_total", float64(store.Refused), "refused")

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"meetzone/appliance/adminapi"
 	"meetzone/dataplane"
 	"meetzone/zonectl"
 )
@@ -13,6 +16,44 @@ import (
 type loadMeter struct {
 	plane *dataplane.Plane
 	load  atomic.Pointer[zonectl.RouterLoad]
+
+	mu    sync.Mutex // guards what follows: runLoad writes it, alarms reads it
+	drops [dropsWindow]float64
+	next  int // place in drops
+	busy  int // samples in a row in which a worker was overloaded
+}
+
+// dropsWindow is how many samples of drops are remembered: a minute.
+const dropsWindow = 60
+
+// watch takes one sample of the busiest worker and of the kernel's drops.
+func (m *loadMeter) watch(busy, drops float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drops[m.next] = drops
+	m.next = (m.next + 1) % dropsWindow
+	if busy < overloadBusy {
+		m.busy = 0
+		return
+	}
+	m.busy++
+}
+
+// alarms tells of drops in the last minute, and of a worker that has been busy for long.
+func (m *loadMeter) alarms() (list []adminapi.Alarm) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := 0.0
+	for _, n := range m.drops {
+		sum += n
+	}
+	if sum >= 0.5 {
+		list = append(list, adminapi.Alarm{Code: "drops", Text: fmt.Sprintf("The kernel has dropped %.0f datagrams of media in the last minute, for want of room in the receive buffer.", sum)})
+	}
+	if m.busy >= overloadFor {
+		list = append(list, adminapi.Alarm{Code: "overloaded", Text: fmt.Sprintf("A worker has used more than %.0f %% of its core for %d s.", overloadBusy*100, m.busy)})
+	}
+	return list
 }
 
 const loadEvery = time.Second
@@ -31,6 +72,7 @@ func (m *loadMeter) runLoad(ctx context.Context) error {
 		now := m.sample()
 		load := now.since(before)
 		m.load.Store(&load)
+		m.watch(load.Busy, load.KernelDrops*now.at.Sub(before.at).Seconds())
 		before = now
 	}
 }

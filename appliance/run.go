@@ -104,6 +104,7 @@ type daemon struct {
 	meter      loadMeter
 	registrars registrars
 	drainer    *drainer
+	board      alarmBoard
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
 	document   config.Document // as started, flags included: what cannot change while running
@@ -300,6 +301,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
 	parts.Go(func() error { return d.drainer.runDrain(life) })
+	parts.Go(func() error { return d.runAlarms(life) })
 	restart := make(chan config.Revision, 1)
 	parts.Go(func() error {
 		return d.revisions.RunCountdown(life, func(r config.Revision) { d.takenBack(r, restart) })

@@ -44,9 +44,7 @@ func printStatus(w io.Writer, s adminapi.Status) {
 		rows = append(rows, []string{"Draining", drainSentence(*s.Drain)})
 	}
 	table(w, rows)
-	for _, a := range s.Alarms {
-		fmt.Fprintf(w, "\nALARM %s since %s\n  %s\n", a.Code, when(a.Since), printable(a.Text))
-	}
+	printAlarms(w, s.Alarms)
 	for _, p := range s.Parts {
 		printPart(w, p)
 	}

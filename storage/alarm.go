@@ -23,9 +23,9 @@ type Alarm struct {
 }
 
 var alarmTexts = map[AlarmCode]string{
-	StoreSilent: "The disk does not answer. Changes are refused, meetings go on. Check the disk and its connection.",
-	StoreFull:   "The disk is full. Changes are refused, meetings go on. Free some space.",
-	StoreFailed: "The disk reported an error. Changes are refused until a restart, meetings go on. Save a backup and replace the disk.",
+	StoreSilent: "The disk does not answer. Changes are refused, meetings go on.",
+	StoreFull:   "The disk is full. Changes are refused, meetings go on.",
+	StoreFailed: "The disk reported an error. Changes are refused until a restart, meetings go on.",
 }
 
 // Alarms returns the alarms that stand at present.

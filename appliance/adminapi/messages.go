@@ -331,9 +331,10 @@ type Status struct {
 
 // Alarm is something that a person should look at.
 type Alarm struct {
-	Code  string    `json:"code"`
-	Text  string    `json:"text"`
-	Since time.Time `json:"since"`
+	Code   string    `json:"code"`
+	Text   string    `json:"text"`
+	Advice string    `json:"advice"` // what to do
+	Since  time.Time `json:"since"`
 }
 
 // Part is what one part of the box was asked for and what it is.
