@@ -23,7 +23,7 @@ var alarmAdvice = map[string]string{
 	"certificate-expiry":   "Renew it: `appliance cert csr`, then `appliance cert install`.",
 	"certificate-unusable": "Install it anew: `appliance cert install`.",
 	"acme":                 "Put right what the text says; it is tried again by itself.",
-	"tunnel":               "Check that the tunnel runs and can be reached: `appliance tunnels`.",
+	"tunnel":               "Check that the tunnel runs and can be reached: `appliance tunnel list`.",
 	"geoip":                "Put a new Geo-IP file in its place.",
 	"drops":                "Raise box.receive_buffer where `appliance status` shows less than is wanted; otherwise the box has too much to do.",
 	"overloaded":           "Move meetings to another box, or give this one more processor cores and box.workers.",

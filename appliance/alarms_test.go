@@ -35,6 +35,23 @@ func TestAlarmsAreDocumented(t *testing.T) {
 	}
 }
 
+// TestAdviceCanBeFollowed: the commands that advices name exist.
+func TestAdviceCanBeFollowed(t *testing.T) {
+	for code, advice := range alarmAdvice {
+		parts := strings.Split(advice, "`")
+		for i := 1; i < len(parts); i += 2 {
+			args, found := strings.CutPrefix(parts[i], "appliance ")
+			if !found {
+				t.Errorf("%s: %q is no command of the appliance", code, parts[i])
+				continue
+			}
+			if cmd, rest, err := newRootCommand().Find(words(args)); err != nil || len(rest) > 0 || !cmd.Runnable() {
+				t.Errorf("%s: there is no `%s`: %v %v", code, parts[i], rest, err)
+			}
+		}
+	}
+}
+
 // TestAlarmBoard: an alarm keeps its time while it stands, and is raised and over once.
 func TestAlarmBoard(t *testing.T) {
 	var b alarmBoard
