@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -69,6 +70,13 @@ const (
 	inboxSlots = 16
 	// handshakePatience is how long a handshake may take in all.
 	handshakePatience = 20 * time.Second
+	// flightEvery is after how long a flight is sent again that nothing has come back for. RFC 6347 begins with a second and doubles it, for paths of which
+	// nothing is known; here an authentic check has just come back, and the handshake has its bound.
+	flightEvery = 250 * time.Millisecond
+	// The last flight, which nothing answers, is sent this often again and as far apart: the box cannot see that it was lost before the client begins
+	// anew, ever more slowly. It is some 90 bytes; who has it passes over the repetitions.
+	repeatFlight = 20
+	repeatEvery  = 100 * time.Millisecond
 )
 
 var errFingerprint = errors.New("mmr: the certificate of the client is not the one of its answer")
@@ -123,7 +131,8 @@ func (a *association) deliver(b []byte) bool {
 func (a *association) runHandshake() {
 	defer a.shut()
 	defer a.stop()
-	conn, err := dtls.ServerWithOptions(a, a.peer, a.options()...)
+	under := &remembering{PacketConn: a}
+	conn, err := dtls.ServerWithOptions(under, a.peer, a.options()...)
 	if err != nil {
 		a.r.pending.Add(-1)
 		a.postEnd(err)
@@ -137,6 +146,7 @@ func (a *association) runHandshake() {
 	err = a.establish(conn)
 	a.r.pending.Add(-1)
 	if err == nil {
+		under.repeat(a.alive)
 		err = listen(conn)
 	}
 	if stop() {
@@ -178,6 +188,38 @@ func (a *association) establish(conn *dtls.Conn) error {
 	}))
 }
 
+// remembering is a net.PacketConn that knows what was written last.
+type remembering struct {
+	net.PacketConn
+	last atomic.Pointer[[]byte]
+}
+
+// WriteTo writes and remembers.
+func (c *remembering) WriteTo(b []byte, to net.Addr) (int, error) {
+	d := bytes.Clone(b)
+	c.last.Store(&d)
+	return c.PacketConn.WriteTo(b, to)
+}
+
+// repeat writes what was written last again, repeatFlight times, unless it is over before.
+func (c *remembering) repeat(alive context.Context) {
+	flight, left := c.last.Load(), repeatFlight
+	if flight == nil {
+		return
+	}
+	var again func()
+	again = func() {
+		if left == 0 || alive.Err() != nil {
+			return
+		}
+		left--
+		if _, err := c.PacketConn.WriteTo(*flight, nil); err == nil {
+			time.AfterFunc(repeatEvery, again)
+		}
+	}
+	time.AfterFunc(repeatEvery, again)
+}
+
 // listen waits until the peer closes. There is no application data, since no data channel is offered.
 func listen(conn *dtls.Conn) error {
 	var b [dataplane.MaxDatagram]byte
@@ -214,6 +256,8 @@ func (a *association) options() []dtls.ServerOption {
 		dtls.WithClientAuth(dtls.RequireAnyClientCert),
 		dtls.WithInsecureSkipVerify(true), // the fingerprint decides, not a chain
 		dtls.WithVerifyConnection(a.verify),
+		dtls.WithFlightInterval(flightEvery),
+		dtls.WithDisableRetransmitBackoff(true),
 		dtls.WithInsecureSkipVerifyHello(true), // the address has already passed an authentic check, which is more than a cookie
 		dtls.WithLoggerFactory(quiet),
 	}

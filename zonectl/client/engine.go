@@ -28,6 +28,10 @@ const (
 	maxChecks         = 100 // five a second: the lower rungs begin late, and pion gives a pair up after so many
 )
 
+// handshakeAgain is after how long a flight of the DTLS handshake is sent again that nothing has come back for; each time it takes twice as long. RFC
+// 6347 begins with a second, for paths of which nothing is known; here an ICE check has just come back.
+const handshakeAgain = 100 * time.Millisecond
+
 // newAPI makes what a PeerConnection of one medium is made from: exactly the codecs and extensions of the protocol, sockets of its own.
 func newAPI(medium wire.Medium, list []media.Codec, socks *sockets, light bool, logger *slog.Logger) (*webrtc.API, error) {
 	engine := &webrtc.MediaEngine{}
@@ -53,6 +57,7 @@ func newAPI(medium wire.Medium, list []media.Codec, socks *sockets, light bool, 
 	if err := setting.SetAnsweringDTLSRole(webrtc.DTLSRoleClient); err != nil {
 		return nil, fmt.Errorf("be the DTLS client: %w", err)
 	}
+	setting.SetDTLSRetransmissionInterval(handshakeAgain)
 	setting.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	setting.SetFireOnTrackBeforeFirstRTP(true)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(setting)), nil

@@ -1,0 +1,106 @@
+package mmr
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/transport/v4/deadline"
+)
+
+// lossyEnd is one end of a path of DTLS that loses datagrams in bursts on the way from it.
+type lossyEnd struct {
+	*association // which reads
+	to           *association
+	mu           sync.Mutex // guards what follows
+	rng          *rand.Rand // nil: nothing is lost
+	share, burst float64
+	bad          bool
+}
+
+func (l *lossyEnd) WriteTo(b []byte, _ net.Addr) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rng != nil {
+		if l.bad {
+			l.bad = l.rng.Float64() >= 1/l.burst
+		} else {
+			l.bad = l.rng.Float64() < l.share/(1-l.share)/l.burst
+		}
+	}
+	if !l.bad {
+		l.to.deliver(bytes.Clone(b))
+	}
+	return len(b), nil
+}
+
+func newReader(r *Router) *association {
+	a := &association{r: r, peer: net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.1:9")), inbox: make(chan []byte, inboxSlots), deadline: deadline.New()}
+	a.open, a.shut = context.WithCancel(context.Background())
+	return a
+}
+
+// TestHandshakeUnderLoss: a path that loses a tenth of all datagrams towards the client in bursts of three lets a handshake through soon; nobody waits
+// until it is given up. The time is simulated.
+func TestHandshakeUnderLoss(t *testing.T) {
+	h := idleHandler(t)
+	theirs, err := newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const interval = 100 * time.Millisecond // as the reference client has it, which doubles it each time
+	var took []time.Duration
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			server, client := newReader(h.r), newReader(h.r)
+			server.fingerprints = append(server.fingerprints, theirs.fingerprint)
+			down := &lossyEnd{association: server, to: client, rng: rand.New(rand.NewPCG(seed, 1)), share: 0.1, burst: 3}
+			under := &remembering{PacketConn: down}
+			up := &lossyEnd{association: client, to: server}
+			ctx, cancel := context.WithTimeout(context.Background(), handshakePatience)
+			defer cancel()
+			start := time.Now()
+			done := make(chan error, 1)
+			passive, err := dtls.ServerWithOptions(under, server.peer, server.options()...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			active, err := dtls.ClientWithOptions(up, client.peer, dtls.WithCertificates(theirs.certificate), dtls.WithInsecureSkipVerify(true),
+				dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM), dtls.WithFlightInterval(interval))
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				err := passive.HandshakeContext(ctx)
+				if err == nil {
+					under.repeat(ctx)
+				}
+				done <- err
+			}()
+			if err := active.HandshakeContext(ctx); err != nil {
+				t.Errorf("seed %d, client: %v", seed, err)
+			}
+			took = append(took, time.Since(start))
+			if err := <-done; err != nil {
+				t.Errorf("seed %d, box: %v", seed, err)
+			}
+			_ = active.Close() // what is lost of the goodbye does not matter
+			_ = passive.Close()
+			server.shut()
+			client.shut()
+		})
+	}
+	slices.Sort(took)
+	t.Logf("median %v, 90 %% within %v, all within %v", took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
+	if most := took[len(took)-1]; most > 4*time.Second {
+		t.Errorf("a handshake took %v", most)
+	}
+}
