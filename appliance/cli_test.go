@@ -125,6 +125,11 @@ func (z *cliZone) MarkPaths() adminapi.MarkPaths {
 		Seen: []adminapi.MarkSamples{{Point: adminapi.CodePoint{Decimal: 8, Name: "CS1", TOS: "0x20"}, Samples: 7}}}}}
 }
 
+func (z *cliZone) BoxNetwork() adminapi.BoxNetwork {
+	return adminapi.BoxNetwork{OwnHost: true, Interfaces: []adminapi.NetworkInterface{{Name: "eth0", Role: "management", Addresses: []string{"192.0.2.7/24"}}},
+		Routes: []adminapi.NetworkRoute{{To: "default", Via: "192.0.2.1"}}, Differs: []string{"eth0: it is down"}}
+}
+
 func (z *cliZone) Describe() adminapi.Status {
 	return adminapi.Status{Version: "1.0", Zone: "Meetzone", Fingerprint: "AA:BB", Drain: &z.drain,
 		Alarms: []adminapi.Alarm{{Code: "store-full", Text: "The disk is full.", Advice: "Free some space.", Since: time.Now()}}}
@@ -169,7 +174,7 @@ func newCommandLine(t *testing.T) *commandLine {
 	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
 		t.Fatal(err)
 	}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, BoxNetwork: c.zone, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

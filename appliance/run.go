@@ -22,6 +22,7 @@ import (
 	"meetzone/appliance/admin"
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
+	"meetzone/appliance/network"
 	"meetzone/dataplane"
 	"meetzone/dataplane/turn"
 	"meetzone/dscp"
@@ -97,6 +98,7 @@ type daemon struct {
 	zone       *zonectl.Controller
 	tls        *certificates
 	enforcer   *enforce.Enforcer
+	network    *network.Owner
 	metrics    atomic.Pointer[markedListener] // nil: none, or not yet
 	https      *markedListener
 	relay      *turn.Server
@@ -126,7 +128,7 @@ func run(ctx context.Context, f runFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.closeStore()) }()
 	defer func() { err = errors.Join(err, ended(d.https.Close())) }() // for the ways out on which the controller does not serve yet
-	defer func() { err = errors.Join(err, d.enforcer.Close()) }()
+	defer func() { err = errors.Join(err, d.enforcer.Close(), d.network.Close()) }()
 	planeLife, endPlane := context.WithCancel(context.Background())
 	planeEnded := make(chan struct{})
 	var planeErr error // set before planeEnded is closed
@@ -172,6 +174,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	d.document = d.flags.override(document)
 	if d.tls, err = openCertificates(d.flags.state, d.log); err != nil {
+		return err
+	}
+	if err := d.openNetwork(); err != nil {
 		return err
 	}
 	if err := d.openMedia(); err != nil {
@@ -271,7 +276,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, BoxNetwork: networkPart{d}, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }
@@ -296,6 +301,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.adminAPI.Run(life, adminListener) })
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })
+	parts.Go(func() error { return d.network.Run(life) })
 	parts.Go(func() error { return d.meter.runLoad(life) })
 	parts.Go(func() error { return d.tls.runACME(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
@@ -408,6 +414,9 @@ func (d *daemon) closeOpened() error {
 	}
 	if d.enforcer != nil {
 		errs = append(errs, d.enforcer.Close())
+	}
+	if d.network != nil {
+		errs = append(errs, d.network.Close())
 	}
 	if d.router != nil {
 		errs = append(errs, d.router.Close())

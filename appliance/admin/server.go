@@ -80,6 +80,7 @@ type ServerConfig struct {
 	Drainer      Drainer
 	Machine      Machine
 	Marks        Marks
+	BoxNetwork   BoxNetwork
 	Host         Host
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
@@ -89,7 +90,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "box network": c.BoxNetwork == nil, "host": c.Host == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -173,6 +174,7 @@ func (s *Server) routes() http.Handler {
 		"POST " + adminapi.PathPower:                                 s.power,
 		"POST " + adminapi.PathVerify:                                s.verifyMarks,
 		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,
+		"GET " + adminapi.PathNetwork:                                s.showNetwork,
 		"GET " + adminapi.PathMarks:                                  s.showMarks,
 		"GET " + adminapi.PathZones:                                  s.listZones,
 		"GET " + adminapi.PathCerts:                                  s.listCertificates,

@@ -83,6 +83,8 @@ func (z *zone) Capture(_ context.Context, spec adminapi.Capture, to io.Writer) (
 	return adminapi.Captured{Packets: 3, Full: true}, err
 }
 
+func (*zone) BoxNetwork() adminapi.BoxNetwork { return adminapi.BoxNetwork{OwnHost: true} }
+
 func (z *zone) MarkPaths() adminapi.MarkPaths {
 	return adminapi.MarkPaths{}
 }
@@ -113,7 +115,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, BoxNetwork: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

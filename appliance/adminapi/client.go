@@ -167,6 +167,11 @@ func (c *Client) Draining(ctx context.Context) (Draining, error) {
 	return call[Draining](ctx, c, http.MethodGet, PathDrain, nil)
 }
 
+// BoxNetwork returns the own network of the box.
+func (c *Client) BoxNetwork(ctx context.Context) (BoxNetwork, error) {
+	return call[BoxNetwork](ctx, c, http.MethodGet, PathNetwork, nil)
+}
+
 // Marks returns what is marked and enforced.
 func (c *Client) Marks(ctx context.Context) (Marks, error) {
 	return call[Marks](ctx, c, http.MethodGet, PathMarks, nil)

@@ -29,6 +29,7 @@ type Document struct {
 	Tunnels     []Tunnel    `yaml:"tunnels" scope:"zone" help:"HTTP tunnels that clients may use when nothing else answers"`
 	GeoIP       GeoIP       `yaml:"geoip" scope:"box" help:"where client addresses are, for clients of no site"`
 	Box         Box         `yaml:"box" scope:"box" help:"this appliance"`
+	Network     Network     `yaml:"network" scope:"box" help:"this appliance's own network; needs --own-host"`
 	DSCP        DSCP        `yaml:"dscp" scope:"zone" help:"how packets are marked"`
 	Certificate Certificate `yaml:"certificate" scope:"box" help:"the certificate of HTTPS and TURN"`
 	Metrics     Metrics     `yaml:"metrics" scope:"box" help:"the metrics listener"`

@@ -79,6 +79,7 @@ func (d Document) problems() Problems {
 	d.Zone.check(&c)
 	d.checkPlaces(&c)
 	d.Box.check(&c)
+	d.Network.check(&c)
 	d.DSCP.check(&c)
 	d.Certificate.check(&c, d.Zone.Hosts)
 	name := d.Certificate.Name

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Network is the box's own network.
+type Network struct {
+	Interfaces []Interface `yaml:"interfaces" help:"interfaces whose addresses are the box's to set; all others are left alone"`
+	Routes     []Route     `yaml:"routes" help:"static routes"`
+}
+
+// Interface is an interface of the machine, or a VLAN on one.
+type Interface struct {
+	Name      string   `yaml:"name" help:"such as eth0, or any name for a VLAN"`
+	Role      string   `yaml:"role" help:"service, management or cluster; empty: all"`
+	Parent    string   `yaml:"parent" help:"of a VLAN: the interface that it is on"`
+	VLAN      int      `yaml:"vlan" help:"of a VLAN: its id, 1 to 4094; 0: it is none"`
+	Addresses []string `yaml:"addresses" help:"with prefix length, such as [192.0.2.7/24, 2001:db8::7/64]; others are taken away"`
+	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is"`
+	Disabled  bool     `yaml:"disabled" help:"switched off"`
+}
+
+// Route is a static route.
+type Route struct {
+	To  string `yaml:"to" help:"subnet such as 10.0.0.0/8, or default"`
+	Via string `yaml:"via" help:"address of the gateway, in a subnet of an interface of the list"`
+}
+
+// Roles of interfaces.
+const (
+	RoleService    = "service"
+	RoleManagement = "management"
+	RoleCluster    = "cluster"
+)
+
+// DefaultRoute is the destination of the route that everything takes that has no other.
+const DefaultRoute = "default"
+
+// Bounds of interfaces.
+const (
+	maxInterfaces = 64
+	maxAddresses  = 16 // of one interface
+	maxRoutes     = 128
+	maxNameBytes  = 15 // IFNAMSIZ without its zero
+	leastMTU      = 576
+	leastMTU6     = 1280 // RFC 8200, section 5
+	mostMTU       = 9216
+)
+
+// Destination returns the subnet that a route is for.
+func (r Route) Destination() (netip.Prefix, error) {
+	if r.To != DefaultRoute {
+		return netip.ParsePrefix(r.To)
+	}
+	via, err := netip.ParseAddr(r.Via)
+	if err == nil && via.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0), err
+}
+
+func (n Network) check(c *checker) {
+	c.that(len(n.Interfaces) <= maxInterfaces, "network.interfaces", "there are more than %d interfaces", maxInterfaces)
+	c.that(len(n.Routes) <= maxRoutes, "network.routes", "there are more than %d routes", maxRoutes)
+	for i, one := range n.Interfaces {
+		at := fmt.Sprintf("network.interfaces[%d]", i)
+		one.check(c, at)
+		n.checkName(c, at, i)
+		n.checkVLAN(c, at, i)
+		n.checkAddresses(c, at, i)
+	}
+	for i, r := range n.Routes {
+		n.checkRoute(c, fmt.Sprintf("network.routes[%d]", i), i, r)
+	}
+}
+
+func (one Interface) check(c *checker, at string) {
+	c.that(one.Role == "" || slices.Contains([]string{RoleService, RoleManagement, RoleCluster}, one.Role), at+".role", "%q is not one of service, management, cluster; leave it empty for all", one.Role)
+	if one.MTU != 0 {
+		c.between(at+".mtu", one.MTU, leastMTU, mostMTU)
+	}
+}
+
+func (n Network) checkName(c *checker, at string, i int) {
+	name := n.Interfaces[i].Name
+	usable := name != "" && len(name) <= maxNameBytes && name != "." && name != ".." && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r > '~' })
+	c.that(usable, at+".name", "%q is no name of an interface: use at most %d letters, digits, dots and hyphens, such as eth0", name, maxNameBytes)
+	c.that(name != "lo", at+".name", "the loopback interface is the system's; leave it out")
+	c.that(!slices.ContainsFunc(n.Interfaces[:i], func(other Interface) bool { return other.Name == name }), at+".name", "%q is there twice", name)
+}
+
+func (n Network) checkVLAN(c *checker, at string, i int) {
+	one := n.Interfaces[i]
+	if one.Parent == "" {
+		c.that(one.VLAN == 0, at+".parent", "VLAN %d needs the interface that it is on, such as eth0", one.VLAN)
+		return
+	}
+	c.between(at+".vlan", one.VLAN, 1, 4094)
+	c.that(one.Parent != one.Name, at+".parent", "%s cannot be on itself", one.Name)
+	parent := slices.IndexFunc(n.Interfaces, func(other Interface) bool { return other.Name == one.Parent })
+	c.that(parent >= 0, at+".parent", "%s is no interface of the list; add it, with no addresses if it is to have none", one.Parent)
+	if parent >= 0 {
+		on := n.Interfaces[parent]
+		c.that(on.Parent == "", at+".parent", "%s is a VLAN itself; a VLAN is on an interface", one.Parent)
+		c.that(!on.Disabled || one.Disabled, at+".parent", "%s is disabled, and so nothing passes; disable this one too", one.Parent)
+		c.that(one.MTU == 0 || on.MTU == 0 || one.MTU <= on.MTU, at+".mtu", "%d is more than the %d of %s", one.MTU, on.MTU, one.Parent)
+	}
+	twice := slices.ContainsFunc(n.Interfaces[:i], func(other Interface) bool { return other.Parent == one.Parent && other.VLAN == one.VLAN })
+	c.that(!twice, at+".vlan", "VLAN %d is on %s twice", one.VLAN, one.Parent)
+}
+
+func (n Network) checkAddresses(c *checker, at string, i int) {
+	one := n.Interfaces[i]
+	c.that(len(one.Addresses) <= maxAddresses, at+".addresses", "there are more than %d addresses", maxAddresses)
+	for j, text := range one.Addresses {
+		where := fmt.Sprintf("%s.addresses[%d]", at, j)
+		p, ok := c.hostPrefix(where, text)
+		if !ok {
+			continue
+		}
+		c.that(p.Addr().Is4() || one.MTU == 0 || one.MTU >= leastMTU6, at+".mtu", "IPv6 needs at least %d", leastMTU6)
+		for k, other := range n.Interfaces[:i+1] {
+			list := other.Addresses
+			if k == i {
+				list = list[:j]
+			}
+			twice := slices.ContainsFunc(list, func(t string) bool { q, err := netip.ParsePrefix(t); return err == nil && q.Addr() == p.Addr() })
+			c.that(!twice, where, "%s is there twice", p.Addr())
+		}
+	}
+}
+
+// hostPrefix wants the address of a host with the length of its subnet's prefix.
+func (c *checker) hostPrefix(path, text string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		c.that(false, path, "%q is no address with prefix length: write it like 192.0.2.7/24 or 2001:db8::7/64", text)
+		return p, false
+	}
+	a, before := p.Addr(), len(c.problems)
+	c.that(!a.Is4In6(), path, "%s: write IPv4 addresses without ::ffff:", text)
+	c.that(!a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && p.Bits() > 0, path, "%s is no address that a host can have", text)
+	c.that(!a.IsLinkLocalUnicast(), path, "%s is a link-local address; the system gives those by itself", text)
+	if a.Is4() && p.Bits() < 31 {
+		c.that(a != p.Masked().Addr(), path, "%s is the subnet itself, and no host in it; did you mean %s/%d?", text, p.Masked().Addr().Next(), p.Bits())
+		c.that(p.Contains(a.Next()), path, "%s is the broadcast address of its subnet", text)
+	}
+	return p, len(c.problems) == before
+}
+
+func (n Network) checkRoute(c *checker, at string, i int, r Route) {
+	via, err := netip.ParseAddr(r.Via)
+	if err != nil || via.Is4In6() || via.Zone() != "" {
+		c.that(false, at+".via", "%q is no address of a gateway; write it like 192.0.2.1", r.Via)
+		return
+	}
+	reached := false
+	for _, one := range n.Interfaces {
+		for _, text := range one.Addresses {
+			if p, err := netip.ParsePrefix(text); err == nil {
+				c.that(p.Addr() != via, at+".via", "%s is the box's own address", via)
+				reached = reached || !one.Disabled && p.Masked().Contains(via)
+			}
+		}
+	}
+	c.that(reached, at+".via", "%s is in no subnet of an enabled interface of network.interfaces, so it cannot be reached", via)
+	to := netip.Prefix{}
+	if r.To == DefaultRoute {
+		to, _ = r.Destination()
+	} else {
+		to = c.subnet(at+".to", r.To)
+	}
+	if to.IsValid() {
+		c.that(to.Addr().Is4() == via.Is4(), at+".via", "%s and %s are of different families", r.To, via)
+	}
+	twice := slices.ContainsFunc(n.Routes[:i], func(other Route) bool { p, err := other.Destination(); return err == nil && p == to })
+	c.that(!twice, at+".to", "there is another route to %s", r.To)
+}

@@ -1,0 +1,21 @@
+// Package network makes the links, addresses and routes of this host what the configuration says, through netlink. It touches nothing at all
+// unless the host is its own, and then only what the configuration names or what it has made itself.
+//
+// The main types:
+//
+//   - Wanted is the network as plain data: interfaces with their addresses, and routes.
+//   - Owner brings the kernel to a Wanted (Apply) and keeps it there (Run).
+//   - Actual is what differs in the kernel, and what others have changed.
+//
+// How it recognises its own, also after a crash: every interface that it has taken or made has an alias (ip link shows it) of taken or made, and
+// its routes have the protocol number Protocol. Of an interface that it has taken, all permanent addresses but link-local ones are its own. An
+// interface that is named no longer loses its addresses and its alias; one that it has made is deleted.
+//
+// The kernel has no transactions for this. Apply compares object by object, adds before it takes away, and touches nothing that agrees: a restart
+// of the daemon interrupts nobody, and an interrupted Apply is finished by the next one.
+//
+// Goroutines: runDrift, and runListener for the socket of the kernel's notices. Owner.mu guards the wanted state and the events, and makes work on
+// the kernel serial.
+//
+// Kernel basis: rtnetlink(7), ip-link(8), ip-address(8), ip-route(8). CAP_NET_ADMIN suffices.
+package network

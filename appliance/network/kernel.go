@@ -1,0 +1,131 @@
+package network
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Aliases of interfaces that are the appliance's.
+const (
+	taken = "meetzone"
+	made  = "meetzone made"
+)
+
+// Protocol is the originator of the appliance's routes (rtnetlink's rtm_protocol; /etc/iproute2/rt_protos has no name for it).
+const Protocol netlink.RouteProtocol = 188
+
+// kernel is what there is.
+type kernel struct {
+	links  map[string]*link
+	routes []route // of the main table, with a gateway
+}
+
+type link struct {
+	nl        netlink.Link
+	index     int
+	alias     string
+	up        bool
+	mtu       int
+	parent    int // of a VLAN
+	vlan      int
+	addresses []address
+}
+
+type address struct {
+	prefix netip.Prefix
+	nl     netlink.Addr
+}
+
+type route struct {
+	to    netip.Prefix
+	via   netip.Addr
+	index int
+	ours  bool
+	nl    netlink.Route
+}
+
+// look reads links, addresses and routes.
+func look() (kernel, error) {
+	k := kernel{links: map[string]*link{}}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return k, fmt.Errorf("listing interfaces: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		one := &link{nl: l, index: a.Index, alias: a.Alias, up: a.Flags&net.FlagUp != 0, mtu: a.MTU}
+		if v, ok := l.(*netlink.Vlan); ok {
+			one.parent, one.vlan = a.ParentIndex, v.VlanId
+		}
+		k.links[a.Name] = one
+	}
+	if err := k.lookAddresses(); err != nil {
+		return k, err
+	}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return k, fmt.Errorf("listing routes: %w", err)
+	}
+	for _, r := range routes {
+		via, ok := netip.AddrFromSlice(r.Gw)
+		if !ok && r.Protocol != Protocol {
+			continue
+		}
+		one := route{via: via.Unmap(), index: r.LinkIndex, ours: r.Protocol == Protocol, nl: r}
+		one.to = prefixOf(r.Dst)
+		if r.Dst == nil {
+			one.to = everything(one.via)
+		}
+		k.routes = append(k.routes, one)
+	}
+	return k, nil
+}
+
+// lookAddresses reads the permanent addresses; those that routers gave or the link made are nobody's to change.
+func (k *kernel) lookAddresses() error {
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("listing addresses: %w", err)
+	}
+	byIndex := map[int]*link{}
+	for _, l := range k.links {
+		byIndex[l.index] = l
+	}
+	for _, a := range addrs {
+		l := byIndex[a.LinkIndex]
+		p := prefixOf(a.IPNet)
+		if l == nil || !p.IsValid() || a.Flags&unix.IFA_F_PERMANENT == 0 || p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		l.addresses = append(l.addresses, address{p, a})
+	}
+	return nil
+}
+
+func prefixOf(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	if !ok {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addr.Unmap(), ones)
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// everything is the destination of the default route of an address's family.
+func everything(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}

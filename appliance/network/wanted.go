@@ -1,0 +1,46 @@
+package network
+
+import "net/netip"
+
+// Wanted is the network as it is to be.
+type Wanted struct {
+	Interfaces []Interface
+	Routes     []Route
+}
+
+// Interface is one interface, which has to be there, or a VLAN, which is made.
+type Interface struct {
+	Name      string
+	Parent    string // of a VLAN; empty: the interface has to be there
+	VLAN      int    // 802.1Q id
+	MTU       int    // 0: as it is
+	Disabled  bool   // down
+	Addresses []netip.Prefix
+}
+
+// Route is a static route of the main table.
+type Route struct {
+	To  netip.Prefix
+	Via netip.Addr
+}
+
+// Names returns the interfaces that are named.
+func (w Wanted) Names() []string {
+	names := make([]string, len(w.Interfaces))
+	for i, one := range w.Interfaces {
+		names[i] = one.Name
+	}
+	return names
+}
+
+// with returns the interface in whose subnet an address is; empty: none.
+func (w Wanted) with(addr netip.Addr) string {
+	for _, i := range w.Interfaces {
+		for _, p := range i.Addresses {
+			if !i.Disabled && p.Masked().Contains(addr) {
+				return i.Name
+			}
+		}
+	}
+	return ""
+}
