@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ var alarmAdvice = map[string]string{
 	"drops":                "Raise box.receive_buffer where `appliance status` shows less than is wanted; otherwise the box has too much to do.",
 	"overloaded":           "Move meetings to another box, or give this one more processor cores and box.workers.",
 	"marks-drift":          "See who changes the kernel's rules: `appliance dscp status`.",
+	"network-drift":        "See what differs and who changes it: `appliance network status`.",
 	"clock":                "Check the time servers and that they can be reached.",
 	"unconfirmed":          "`appliance config confirm` keeps it, `appliance config rollback` goes back at once.",
 	"draining":             "`appliance undrain` takes the box back into service.",
@@ -136,13 +138,16 @@ func diskAlarms(folder string, lastWrite time.Duration) (list []adminapi.Alarm) 
 	return list
 }
 
-// hostAlarms tells of a host that is the appliance's own: whose clock is off, or whose marks somebody else has changed.
+// hostAlarms tells of a host that is the appliance's own: whose clock is off, or whose marks or network are not as wanted.
 func (d *daemon) hostAlarms() (list []adminapi.Alarm) {
 	if !d.flags.ownHost {
 		return nil
 	}
 	if a := d.enforcer.Observe(); a.Enforced && !a.Agrees() {
 		list = append(list, adminapi.Alarm{Code: "marks-drift", Text: fmt.Sprintf("The kernel's marks or queues are not what the policy says, in %d places.", len(a.Missing))})
+	}
+	if a := d.network.Observe(); !a.Agrees() {
+		list = append(list, adminapi.Alarm{Code: "network-drift", Text: "The box's network is not as configured: " + strings.Join(a.Differs, "; ") + "."})
 	}
 	if state, err := unix.Adjtimex(new(unix.Timex)); err == nil && state == unix.TIME_ERROR {
 		list = append(list, adminapi.Alarm{Code: "clock", Text: "The clock is not synchronised."})

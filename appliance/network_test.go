@@ -121,6 +121,17 @@ func TestNetnsNetworkDrift(t *testing.T) {
 	if lines := seen(); lines != "" {
 		t.Errorf("a restart touched the network:\n%s", lines)
 	}
+	if alarms := string(daemon.Admin(t, "alarms")); strings.Contains(alarms, "network-drift") {
+		t.Errorf("alarms while all agrees:\n%s", alarms)
+	}
+	ipOf(t, lab, "link", "set", iface, "name", "lost0")
+	soon(t, 5*time.Second, "an alarm tells of the missing interface", func() bool {
+		return strings.Contains(string(daemon.Admin(t, "alarms")), iface+": the interface is not there")
+	})
+	daemon = lab.Restart(t, daemon) // which a missing interface does not prevent
+	ipOf(t, lab, "link", "set", "lost0", "down")
+	ipOf(t, lab, "link", "set", "lost0", "name", iface)
+	soon(t, 5*time.Second, "the interface that came back is as configured", agrees)
 	daemon.Admin(t, "config", "set", "network.routes", "[]")
 	daemon.Admin(t, "config", "set", "network.interfaces", "[]", "--commit")
 	if left := ipOf(t, lab, "address", "show", "dev", iface); strings.Contains(left, "10.88.0.") || strings.Contains(left, "alias") {
