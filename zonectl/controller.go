@@ -288,16 +288,17 @@ func (c *Controller) Drain(ctx context.Context, reason string) error {
 		why = drained(reason)
 	}
 	if err := c.WaitEmpty(ctx); err != nil {
-		c.endAll(why)
+		c.sendAway(why)
 		return err
 	}
 	return nil
 }
 
-// SendAway ends all meetings. Everybody is told why the box is out of service; where it is in service, nothing happens.
+// SendAway ends the meetings that somebody is in. Everybody is told why the box is out of service; where it is in service, nothing happens. A number that
+// nobody uses at the time stays good: it may be for a meeting after the drain.
 func (c *Controller) SendAway() {
 	if why := c.drained(); why != nil {
-		c.endAll(why)
+		c.sendAway(why)
 	}
 }
 
@@ -332,14 +333,22 @@ func (c *Controller) alive() []*meeting {
 
 func (c *Controller) aliveLocked() []*meeting { return slices.Collect(maps.Values(c.meetings)) }
 
-// endAll ends all meetings and waits for them.
-func (c *Controller) endAll(why *wire.Error) {
+// sendAway ends the meetings that somebody is in, and waits for them.
+func (c *Controller) sendAway(why *wire.Error) {
 	list := c.alive()
-	for _, m := range list {
-		_ = m.send(context.Background(), endAll{why}) // one that has ended meanwhile is no matter
+	replies := make([]chan bool, len(list))
+	for i, m := range list {
+		replies[i] = make(chan bool, 1)
+		_ = m.send(context.Background(), sendAway{why, replies[i]}) // one that has ended meanwhile is no matter
 	}
-	for _, m := range list {
-		<-m.done
+	for i, m := range list {
+		select {
+		case ends := <-replies[i]:
+			if ends {
+				<-m.done
+			}
+		case <-m.done:
+		}
 	}
 }
 

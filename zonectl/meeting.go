@@ -406,6 +406,20 @@ type endAll struct{ why *wire.Error }
 
 func (e endAll) do(m *meeting) { m.end(e.why) }
 
+// sendAway is endAll for a meeting that somebody is in. The reply says whether it was.
+type sendAway struct {
+	why   *wire.Error
+	reply chan bool
+}
+
+func (s sendAway) do(m *meeting) {
+	used := len(m.sessions)+len(m.watchers) > 0
+	if used {
+		m.end(s.why)
+	}
+	s.reply <- used
+}
+
 // entries is everybody.
 func (m *meeting) entries() []wire.Participant {
 	list := make([]wire.Participant, 0, len(m.order))

@@ -271,6 +271,27 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestSendAwayKeepsNumbers: the deadline of a drain ends the meeting that people are in, not one that was made for later.
+func TestSendAwayKeepsNumbers(t *testing.T) {
+	z := openZone(t, Config{})
+	later := z.create(MeetingSpec{Title: "Later", Passcode: "1234"})
+	now := z.create(MeetingSpec{}).Number
+	a := z.join("A", wire.LookupRequest{Meeting: now})
+	z.SendAway() // in service: nothing happens
+	z.SetDrain(true, "new cables")
+	for range 2 { // again, as after the deadline
+		z.SendAway()
+	}
+	a.expectBye(wire.CodeDrain)
+	z.SetDrain(false, "")
+	if _, told := z.lookUp(wire.LookupRequest{Meeting: now}); told == nil || told.Code != wire.CodeEnded {
+		t.Errorf("the meeting that A was in: %+v", told)
+	}
+	if b := z.join("B", wire.LookupRequest{Meeting: later.Number, Passcode: "1234", Role: wire.RoleHost, HostKey: later.HostKey}); b.welcome.Meeting.Title != "Later" {
+		t.Errorf("the meeting for later: %+v", b.welcome)
+	}
+}
+
 // TestDrainPutBack: a drain that was called off for others still ends at its deadline, with everybody told.
 func TestDrainPutBack(t *testing.T) {
 	z := openZone(t, Config{})
