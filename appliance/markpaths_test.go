@@ -71,11 +71,22 @@ func TestNetnsPathMarks(t *testing.T) {
 	box6 := addIPv6(t, lab, router)
 	daemon := lab.Start(t)
 	c := lab.Clients[0]
-	for _, profile := range []string{"webex", "zoom", "off", "rfc4594"} {
+	daemon.Admin(t, "config", "set", "dscp.custom.audio", "CS5", "--commit")
+	daemon.Admin(t, "config", "set", "dscp.custom.content", "22", "--commit")
+	own, err := dscp.ShippedProfile(dscp.ProfileRFC4594)
+	if err == nil {
+		own, err = own.With(map[dscp.Class]dscp.CodePoint{dscp.Audio: dscp.CS5, dscp.Content: 22})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range []string{dscp.ProfileCustom, dscp.ProfileWebex, dscp.ProfileZoom, dscp.ProfileOff, dscp.ProfileRFC4594} {
 		daemon.Admin(t, "config", "set", "dscp.profile", profile, "--commit")
-		p, err := dscp.ShippedProfile(profile)
-		if err != nil {
-			t.Fatal(err)
+		p := own
+		if profile != dscp.ProfileCustom {
+			if p, err = dscp.ShippedProfile(profile); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for _, box := range []netip.Addr{c.Box, box6} {
 			honest(t, lab, router, box, p.Points())

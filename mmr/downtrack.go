@@ -288,7 +288,7 @@ func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(a.payload)
 	}
-	d.write(now, &h, d.depend(a, out), a.payload)
+	d.write(now, &h, d.depend(a, out, false), a.payload)
 	d.packets++
 	d.octets += uint32(len(a.payload))
 	d.bytes += uint64(packet.FixedLen + len(a.payload))
@@ -297,8 +297,8 @@ func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 
 // depend returns the dependency descriptor that the packet leaves with, nil when it has none, or the receiver takes none. Where layers are left
 // out, it says which decode targets remain; receivers hold on to that, so that it is said as well when they are all sent again, until a structure
-// comes, with which all are active.
-func (d *downTrack) depend(a *arrival, out *munge.Out) []byte {
+// comes, with which all are active. What is sent again changes nothing of that.
+func (d *downTrack) depend(a *arrival, out *munge.Out, again bool) []byte {
 	if d.dependency == 0 || len(a.value) == 0 {
 		return nil
 	}
@@ -309,6 +309,7 @@ func (d *downTrack) depend(a *arrival, out *munge.Out) []byte {
 		cut = active != structure.All()
 	}
 	switch {
+	case again: // belongs to what came before
 	case cut:
 		d.masked = max(d.masked, out.Sequence)
 	case a.dependency.Structured() && out.Sequence > d.masked:
@@ -384,7 +385,7 @@ func (d *downTrack) resend(now dataplane.Instant, seq uint16) {
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(b[packet.OSNLen:])
 	}
-	d.write(now, &h, d.depend(&a, &out), b)
+	d.write(now, &h, d.depend(&a, &out, true), b)
 	d.stats.Resent++
 	sh.stats.resent++
 }

@@ -70,8 +70,8 @@ const (
 	inboxSlots = 16
 	// handshakePatience is how long a handshake may take in all.
 	handshakePatience = 20 * time.Second
-	// flightEvery is after how long a flight is sent again that nothing has come back for. RFC 6347 begins with a second and doubles it, for paths of which
-	// nothing is known; here an authentic check has just come back, and the handshake has its bound.
+	// flightEvery is after how long a flight is first sent again that nothing has come back for; then twice as long, and so on, as RFC 6347 section
+	// 4.2.4.1 has it with a second. An authentic check may come from a forged address, and a flight is larger than what asks for it.
 	flightEvery = 250 * time.Millisecond
 	// The last flight, which nothing answers, is sent this often again and as far apart: the box cannot see that it was lost before the client begins
 	// anew, ever more slowly. It is some 90 bytes; who has it passes over the repetitions.
@@ -257,7 +257,6 @@ func (a *association) options() []dtls.ServerOption {
 		dtls.WithInsecureSkipVerify(true), // the fingerprint decides, not a chain
 		dtls.WithVerifyConnection(a.verify),
 		dtls.WithFlightInterval(flightEvery),
-		dtls.WithDisableRetransmitBackoff(true),
 		dtls.WithInsecureSkipVerifyHello(true), // the address has already passed an authentic check, which is more than a cookie
 		dtls.WithLoggerFactory(quiet),
 	}

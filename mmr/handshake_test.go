@@ -100,7 +100,7 @@ func TestHandshakeUnderLoss(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("median %v, 90 %% within %v, all within %v", took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
-	if most := took[len(took)-1]; most > 4*time.Second {
+	if most := took[len(took)-1]; most > 6*time.Second {
 		t.Errorf("a handshake took %v", most)
 	}
 }

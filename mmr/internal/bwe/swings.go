@@ -17,6 +17,8 @@ const (
 	// swingNoise times the largest swing of late is what such a path does to the delay, up to mostSwing.
 	swingNoise = 1.2
 	mostSwing  = 120.0 // ms
+	// swingsLast is how long swings count when no more come: the path is calm.
+	swingsLast = 30_000.0 // ms
 )
 
 // bitsPerMs is what a byte in a millisecond is in bit/s.
@@ -37,6 +39,7 @@ type swing struct {
 	up, down    stretch // of late
 	ups, downs  float64
 	size        float64 // of the largest of late, about, ms
+	idle        float64 // since the last swing that counts, ms
 }
 
 // stretch is what arrived in some time.
@@ -57,6 +60,9 @@ func (list *swings) add(reporter uint8, sentAt, arrivedAt Time, size int) {
 // group takes a group of packets.
 func (w *swing) group(sentDelta, arrivalDelta time.Duration, size int) {
 	w.delay += ms(arrivalDelta - sentDelta)
+	if w.idle += ms(arrivalDelta); w.idle > swingsLast {
+		w.up, w.down, w.ups, w.downs, w.size = stretch{}, stretch{}, 0, 0, 0
+	}
 	w.behind.add(stretch{bytes: float64(size), ms: ms(arrivalDelta)})
 	beyond := w.delay - w.turn
 	if w.falling {
@@ -83,6 +89,7 @@ func (w *swing) keep() {
 	if w.falling {
 		sum, count = &w.down, &w.downs
 	}
+	w.idle = 0
 	w.size = max(w.size*swingFades, math.Abs(w.turn-w.from))
 	sum.bytes, sum.ms = sum.bytes*swingFades, sum.ms*swingFades
 	sum.add(w.leg)

@@ -78,3 +78,24 @@ func TestQueueIsNotJitter(t *testing.T) {
 		}
 	}
 }
+
+// A path that was uneven once is not taken for it for ever.
+func TestSwingsEnd(t *testing.T) {
+	var list swings
+	pass := func(arrival time.Duration, times int) {
+		for range times {
+			list[0].group(10*time.Millisecond, arrival, 100)
+		}
+	}
+	for range 10 {
+		pass(15*time.Millisecond, 10)
+		pass(5*time.Millisecond, 10)
+	}
+	if list.noise(0) == 0 {
+		t.Fatal("swings by themselves are not noticed")
+	}
+	pass(10*time.Millisecond, 3100)
+	if n := list.noise(0); n != 0 {
+		t.Errorf("noise of %v ms after half a minute of calm", n)
+	}
+}

@@ -34,6 +34,9 @@ export function startMeeting(request) {
   return post('/v1/meetings', request);
 }
 
+/** What says nothing of the meeting: the controller was not reached, or something before it answered. */
+const UNHEARD = ['network', 'server'];
+
 /**
  * Stage 1. Where this zone says that another one holds the meeting, that one is asked, once: what it says is the last word.
  * @param {{meeting: string, passcode?: string, host_key?: string}} request
@@ -52,7 +55,7 @@ export async function lookUp(request) {
     try {
       return await post(`${base}/v1/lookup`, request);
     } catch (thrown) {
-      if (thrown instanceof Trouble && thrown.code !== 'network') throw thrown;
+      if (thrown instanceof Trouble && !UNHEARD.includes(thrown.code)) throw thrown;
     }
   }
   throw trouble; // it says where the meeting is: perhaps a person can open it there
