@@ -14,6 +14,8 @@ var (
 	// Lookup and admission.
 	errRefused = &wire.Error{Code: wire.CodeRefused, Text: "There is no such meeting, or the passcode is not right.",
 		Advice: "Check the number and the passcode in the invitation."}
+	errUnsure = &wire.Error{Code: wire.CodeRefused, Text: "This zone has no such meeting, or the passcode is not right; not all other zones could be asked.",
+		Advice: "Check the number and the passcode, and try again in a few seconds.", Retry: 5}
 	errLocked = &wire.Error{Code: wire.CodeLocked, Text: "The meeting is locked.", Advice: "Ask the host to unlock it."}
 	errFull   = &wire.Error{Code: wire.CodeFull, Text: "The meeting is full.", Advice: "Try again when somebody has left."}
 	errBusy   = &wire.Error{Code: wire.CodeFull, Text: "This zone cannot take more at present.", Advice: "Try again in a minute, or tell the administrator.",

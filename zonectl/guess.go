@@ -92,22 +92,28 @@ func (t *tally) remove(e *counted) {
 
 // guesses limits wrong attempts per source and per meeting. Numbers that do not exist are counted like those that do.
 type guesses struct {
-	mu       sync.Mutex // guards both tallies
+	mu       sync.Mutex // guards the tallies
 	sources  *tally
 	meetings *tally
+	unsures  *tally // by source: attempts that may have been right in another zone
 }
 
+// unsureFactor is how many attempts that may have been right elsewhere count as much as a wrong one.
+const unsureFactor = 5
+
 func newGuesses(l GuessLimits) *guesses {
-	return &guesses{sources: newTally(l.Attempts, l.Within, l.Block), meetings: newTally(l.Attempts, l.Within, l.Block)}
+	return &guesses{sources: newTally(l.Attempts, l.Within, l.Block), meetings: newTally(l.Attempts, l.Within, l.Block),
+		unsures: newTally(unsureFactor*l.Attempts, l.Within, l.Block)}
 }
 
 // set changes the limits; counts stay.
 func (g *guesses) set(l GuessLimits) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, t := range []*tally{g.sources, g.meetings} {
+	for _, t := range g.all() {
 		t.limit, t.within, t.block = l.Attempts, l.Within, l.Block
 	}
+	g.unsures.limit *= unsureFactor
 }
 
 // blockedFor returns how long attempts of the source at the meeting are refused, whatever they show.
@@ -115,8 +121,10 @@ func (g *guesses) blockedFor(source, meeting string) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	return max(g.sources.blockedFor(source, now), g.meetings.blockedFor(meeting, now))
+	return max(g.sources.blockedFor(source, now), g.unsures.blockedFor(source, now), g.meetings.blockedFor(meeting, now))
 }
+
+func (g *guesses) all() []*tally { return []*tally{g.sources, g.meetings, g.unsures} }
 
 // wrong counts a wrong attempt.
 func (g *guesses) wrong(source, meeting string) {
@@ -129,13 +137,25 @@ func (g *guesses) wrong(source, meeting string) {
 	}
 }
 
+// unsure counts an attempt that may have been right in another zone: at the meeting only when that is here, where it was wrong.
+func (g *guesses) unsure(source, meeting string, here bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.unsures.add(source, now)
+	if here {
+		g.meetings.add(meeting, now)
+	}
+}
+
 // prune forgets what is over.
 func (g *guesses) prune() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.sources.prune(now)
-	g.meetings.prune(now)
+	for _, t := range g.all() {
+		t.prune(now)
+	}
 }
 
 // allowance lets each source do something a number of times within an hour.

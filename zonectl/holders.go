@@ -27,7 +27,7 @@ import (
 // Bounds of asking.
 const (
 	holdsWithin   = time.Second     // all zones together
-	holdsAtOnce   = 8               // numbers that are asked for at the same time; others are answered as if no zone had them
+	holdsAtOnce   = 8               // numbers that are asked for at the same time; of others it is not known who has them
 	maxHolders    = 32              // controllers that are asked for one number
 	holderKnown   = time.Minute     // how long it is remembered who holds a number
 	holderUnknown = 2 * time.Second // how long it is that nobody does
@@ -39,7 +39,7 @@ const (
 type holders struct {
 	mu     sync.Mutex // guards what follows
 	known  map[string]holder
-	asking int
+	asking map[string]*asking
 }
 
 type holder struct {
@@ -47,25 +47,52 @@ type holder struct {
 	until time.Time
 }
 
-// remembered returns what is known of a number, or takes a place for asking, which learn gives back.
-func (h *holders) remembered(number string) (zone string, known, mayAsk bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if one, ok := h.known[number]; ok && time.Now().Before(one.until) {
-		return one.zone, true, false
-	}
-	if h.asking >= holdsAtOnce {
-		return "", false, false
-	}
-	h.asking++
-	return "", false, true
+// asking is one number that is being asked for. All who want to know it wait for the same answer.
+type asking struct {
+	done chan struct{} // closed when there is an answer
+
+	// ---- to be read when done is closed
+	zone string
+	sure bool
 }
 
-// learn remembers who holds a number.
-func (h *holders) learn(number, zone string) {
+// holderOf returns which zone has a number, "" where none has it, and whether that is sure. It asks where it is not remembered, unless too many are asked for.
+func (h *holders) holderOf(number string, ask func() (zone string, sure bool)) (zone string, sure bool) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.asking--
+	if one, ok := h.known[number]; ok && time.Now().Before(one.until) {
+		h.mu.Unlock()
+		return one.zone, true
+	}
+	if other := h.asking[number]; other != nil {
+		h.mu.Unlock()
+		<-other.done // after holdsWithin at the latest
+		return other.zone, other.sure
+	}
+	if len(h.asking) >= holdsAtOnce {
+		h.mu.Unlock()
+		return "", false
+	}
+	if h.asking == nil {
+		h.asking = map[string]*asking{}
+	}
+	own := &asking{done: make(chan struct{})}
+	h.asking[number] = own
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.asking, number)
+		if own.sure {
+			h.learn(number, own.zone)
+		}
+		close(own.done)
+	}()
+	own.zone, own.sure = ask()
+	return own.zone, own.sure
+}
+
+// learn remembers who holds a number. To be called with mu held.
+func (h *holders) learn(number, zone string) {
 	now := time.Now()
 	if len(h.known) >= maxRemembered {
 		for other, one := range h.known {
@@ -94,19 +121,15 @@ func (h *holders) forget() {
 	clear(h.known)
 }
 
-// elsewhere returns the zone that holds a number of which this one knows nothing. For a number that is here and a wrong passcode it asks as well, so that
-// the time an answer takes does not tell the two apart; for who may come in it does not.
-func (c *Controller) elsewhere(ctx context.Context, source, number string, k knock) *wire.Zone {
+// elsewhere returns the zone that holds a number of which this one knows nothing, and whether it is sure: where a zone did not answer, nil says nothing. For a
+// number that is here and a wrong passcode it asks as well, so that the time an answer takes does not tell the two apart; for who may come in it does not.
+func (c *Controller) elsewhere(ctx context.Context, source, number string, k knock) (holder *wire.Zone, sure bool) {
 	zones := c.config().otherZones()
 	if number == "" || len(zones) == 0 || c.guesses.blockedFor(source, number) > 0 || c.pepper.check(c.find(number).lock, k).enter {
-		return nil
+		return nil, true
 	}
-	id, known, mayAsk := c.others.remembered(number)
-	if !known && mayAsk {
-		id = c.askZones(ctx, zones, number)
-		c.others.learn(number, id)
-	}
-	return zoneOf(zones, id)
+	id, sure := c.others.holderOf(number, func() (string, bool) { return c.askZones(ctx, zones, number) })
+	return zoneOf(zones, id), sure
 }
 
 // signer is the zone that signed a token, where it is another one.
@@ -129,15 +152,24 @@ func (c *Config) otherZones() []Zone {
 	return slices.DeleteFunc(slices.Clone(c.Zones), func(z Zone) bool { return z.ID == c.Zone })
 }
 
-// askZones asks all zones at once, and returns the first that says yes.
-func (c *Controller) askZones(ctx context.Context, zones []Zone, number string) string {
-	ctx, cancel := context.WithTimeout(ctx, holdsWithin)
-	holds := make(chan string, maxHolders)
+// askZones asks all zones at once, and returns the first that says yes. It is sure that none has the number when a controller of each has said so. Whoever wants to
+// know may go away meanwhile: the answer is for others, too.
+func (c *Controller) askZones(ctx context.Context, zones []Zone, number string) (zone string, sure bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), holdsWithin)
+	defer context.AfterFunc(c.life, cancel)()
+	type answer struct {
+		zone     string
+		held, no bool
+	}
+	answers := make(chan answer, maxHolders)
 	var asking sync.WaitGroup
 	defer asking.Wait() // soon: the context ends before
 	defer cancel()
-	asked := 0
+	asked, open := 0, map[string]bool{} // zones that have not said no
 	for _, z := range zones {
+		if len(z.Controllers) > 0 { // else nobody can be led there
+			open[z.ID] = true
+		}
 		for _, base := range z.Controllers[:min(len(z.Controllers), maxHolders-asked)] {
 			asked++
 			asking.Go(func() {
@@ -145,27 +177,24 @@ func (c *Controller) askZones(ctx context.Context, zones []Zone, number string) 
 				if err != nil && ctx.Err() == nil {
 					c.log.Info("another zone was asked for a meeting in vain", "zone", z.ID, "controller", base, "err", err)
 				}
-				if held {
-					holds <- z.ID
-					return
-				}
-				holds <- ""
+				answers <- answer{z.ID, held, err == nil && !held}
 			})
 		}
 	}
 	for range asked {
 		select {
-		case id := <-holds:
-			if id != "" {
-				return id
+		case a := <-answers:
+			if a.held {
+				return a.zone, true
+			}
+			if a.no {
+				delete(open, a.zone)
 			}
 		case <-ctx.Done():
-			return ""
-		case <-c.life.Done():
-			return ""
+			return "", false
 		}
 	}
-	return ""
+	return "", len(open) == 0
 }
 
 // askHolds asks one controller.

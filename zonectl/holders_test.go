@@ -1,10 +1,12 @@
 package zonectl
 
 import (
+	"context"
 	"crypto/ed25519"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,27 +85,112 @@ func TestHoldersNeedEachOther(t *testing.T) {
 	}
 }
 
-// TestHoldersAreBounded: what is known is not asked again, and not too many numbers are asked for at once.
+// TestHoldersAreBounded: what is known is not asked again, who wants to know the same waits for one answer, and not too many numbers are asked for at once.
 func TestHoldersAreBounded(t *testing.T) {
 	var h holders
+	never := func() (string, bool) { t.Error("asked"); return "", false }
+	begun, finish := make(chan struct{}), make(chan struct{})
+	var asking sync.WaitGroup
 	for i := range holdsAtOnce {
-		if _, _, may := h.remembered(strings.Repeat("1", i+4)); !may {
-			t.Fatalf("number %d may not be asked for", i)
+		asking.Go(func() {
+			_, _ = h.holderOf(strings.Repeat("1", i+4), func() (string, bool) {
+				begun <- struct{}{}
+				<-finish
+				return "zone", i == 0
+			})
+		})
+	}
+	for range holdsAtOnce {
+		<-begun
+	}
+	if zone, sure := h.holderOf("5555", never); zone != "" || sure {
+		t.Errorf("one too many: %q, %v", zone, sure)
+	}
+	asking.Go(func() {
+		if zone, sure := h.holderOf("1111", never); zone != "zone" || !sure {
+			t.Errorf("beside another: %q, %v", zone, sure)
 		}
+	})
+	close(finish)
+	asking.Wait()
+	if zone, sure := h.holderOf("1111", never); zone != "zone" || !sure {
+		t.Errorf("known: %q, %v", zone, sure)
 	}
-	if _, _, may := h.remembered("5555"); may {
-		t.Error("one too many")
-	}
-	h.learn("1111", "zone")
-	if zone, known, may := h.remembered("1111"); zone != "zone" || !known || may {
-		t.Errorf("%q, %v, %v", zone, known, may)
-	}
-	if _, _, may := h.remembered("5555"); !may {
-		t.Error("the place was not given back")
+	asked := false
+	again := func() (string, bool) { asked = true; return "", true }
+	if zone, sure := h.holderOf("11111", again); zone != "" || !sure || !asked {
+		t.Errorf("what was not sure is remembered: %q, %v", zone, sure)
 	}
 	h.known["1111"] = holder{"zone", time.Now().Add(-time.Second)}
-	h.learn("5555", "")
-	if _, known, _ := h.remembered("1111"); known {
+	asked = false
+	if zone, _ := h.holderOf("1111", again); zone != "" || !asked {
 		t.Error("what is over is still known")
+	}
+}
+
+// TestNotKnownIsNoGuess: while a zone does not answer, a number that is not here may be its own: whoever asks for it is told to try again, and not taken for somebody
+// who guesses. A wrong passcode of a meeting that is here is one, and is answered with the same.
+func TestNotKnownIsNoGuess(t *testing.T) {
+	const attempts = 2
+	var known []Zone
+	_, second := twoZones(t, func(c *Config, first Zone) {
+		c.Guess.Attempts, known = attempts, []Zone{first}
+		c.Zones = []Zone{{ID: "dead", Controllers: []string{"https://127.0.0.1:1"}, Key: first.Key}, first}
+	})
+	here := second.create(MeetingSpec{Passcode: "1234"}).Number
+	refused := func(number, passcode, source string) *wire.Error {
+		t.Helper()
+		_, err := second.lookup(t.Context(), wire.LookupRequest{Meeting: number, Passcode: passcode}, source)
+		if err == nil {
+			return &wire.Error{}
+		}
+		return tell(err)
+	}
+	for range attempts + 2 {
+		if told := refused("999999999", "", "honest"); told.Code != wire.CodeRefused || told.Retry == 0 {
+			t.Fatalf("a number that may be the dead zone's: %+v", told)
+		}
+	}
+	if told := refused(here, "1234", "honest"); told.Code != "" {
+		t.Errorf("the right passcode afterwards: %+v", told)
+	}
+	for range attempts {
+		if told := refused(here, "4321", "guesser"); *told != *errUnsure {
+			t.Errorf("a wrong passcode: %+v", told)
+		}
+	}
+	if told := refused(here, "4321", "other"); told.Code != wire.CodeGuess {
+		t.Errorf("too many wrong passcodes of a meeting that is here: %+v", told)
+	}
+	for range unsureFactor * attempts {
+		refused("999999999", "", "patient")
+	}
+	if told := refused("999999999", "", "patient"); told.Code != wire.CodeGuess {
+		t.Errorf("there is no end: %+v", told)
+	}
+	// Where all zones answer, it is a guess.
+	if _, err := second.Apply(Config{Zone: "second", Zones: known, Guess: GuessLimits{Attempts: attempts}}); err != nil {
+		t.Fatal(err)
+	}
+	for range attempts {
+		if told := refused("888888888", "", "next"); *told != *errRefused {
+			t.Errorf("a number that nobody has: %+v", told)
+		}
+	}
+	if told := refused("888888888", "", "next"); told.Code != wire.CodeGuess {
+		t.Errorf("guessing: %+v", told)
+	}
+}
+
+// TestHangingUpTeachesNothing: who goes away while the other zones are asked makes nobody believe that no zone has the number.
+func TestHangingUpTeachesNothing(t *testing.T) {
+	first, second := twoZones(t, func(c *Config, first Zone) { c.Zones = []Zone{first} })
+	number := first.create(MeetingSpec{}).Number
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, ctx := range map[string]context.Context{"gone": gone, "there": t.Context()} {
+		if _, err := second.lookup(ctx, wire.LookupRequest{Meeting: number}, "somebody"); err == nil || tell(err).Code != wire.CodeElsewhere {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -93,10 +93,16 @@ func (c *Controller) lookup(ctx context.Context, asked wire.LookupRequest, sourc
 	}
 	number := wire.Number(asked.Meeting)
 	found := c.find(number)
-	if holder := c.elsewhere(ctx, source, number, knock{number, asked.Passcode, asked.HostKey}); holder != nil && found.lock == nil {
+	shown := knock{number, asked.Passcode, asked.HostKey}
+	holder, sure := c.elsewhere(ctx, source, number, shown)
+	if holder != nil && found.lock == nil {
 		return answer, errElsewhere(*holder)
 	}
-	host, err := c.admit(source, found.lock, knock{number, asked.Passcode, asked.HostKey})
+	enter := c.admit
+	if !sure {
+		enter = c.admitUnsure
+	}
+	host, err := enter(source, found.lock, shown)
 	if err != nil {
 		return answer, err
 	}
@@ -153,6 +159,20 @@ func (c *Controller) admit(source string, l *lock, k knock) (host bool, err erro
 	if !result.enter {
 		c.guesses.wrong(source, k.number)
 		return false, errRefused
+	}
+	return result.host, nil
+}
+
+// admitUnsure is admit while it is not known whether another zone has the number. Whoever shows the right thing comes in; others may be right elsewhere, and are told to
+// try again. Such an attempt counts less, and nothing against a number that is not here.
+func (c *Controller) admitUnsure(source string, l *lock, k knock) (host bool, err error) {
+	if wait := c.guesses.blockedFor(source, k.number); wait > 0 {
+		return false, guessed(wait)
+	}
+	result := c.pepper.check(l, k)
+	if !result.enter {
+		c.guesses.unsure(source, k.number, l != nil)
+		return false, errUnsure
 	}
 	return result.host, nil
 }
