@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -87,6 +89,54 @@ func TestCopiesCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestOldCopiesDoNotCount: the certificate that was installed last is loaded, whichever of the two begins earlier, though the copies are those of the one before, or a half of
+// them is.
+func TestOldCopiesDoNotCount(t *testing.T) {
+	for _, stale := range [][]string{{"key", "crt"}, {"crt"}, {"key"}} {
+		for _, earlier := range []bool{false, true} {
+			c, next := certifying(t)
+			signed := leafOf(t, c)
+			own, err := makeCertificate([]string{"meet.example"}) // begins a day ago or earlier, that of the authority an hour
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := own.Certificate[0]
+			install := func() error { return c.storePair("office", own.Certificate, own.PrivateKey) }
+			if !earlier {
+				if err := install(); err != nil {
+					t.Fatal(err)
+				}
+				chain := next()
+				block, _ := pem.Decode(chain)
+				want = block.Bytes
+				install = func() error { return c.install("office", chain, nil) }
+			}
+			before := map[string][]byte{}
+			for _, kind := range stale {
+				if before[kind], err = os.ReadFile(c.file("office", kind)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 { // installed again, what the copies are of is no other
+				if err := install(); err != nil {
+					t.Fatal(err)
+				}
+				for kind, content := range before {
+					if err := os.WriteFile(c.file("office", kind), content, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if is := leafOf(t, c); bytes.Equal(is, signed) || !bytes.Equal(is, want) {
+					t.Errorf("with %v of the one before, the new one beginning earlier: %v: another certificate than the one installed is loaded", stale, earlier)
+				}
+				if !earlier {
+					break // its request is answered
+				}
+			}
+		}
+	}
+}
+
 // TestCertificateOfTheReleaseBefore: key and chain in two files are read, also beside an older pair, and what is neither is not installed.
 func TestCertificateOfTheReleaseBefore(t *testing.T) {
 	c, next := certifying(t)
@@ -100,28 +150,21 @@ func TestCertificateOfTheReleaseBefore(t *testing.T) {
 	if err := c.install("office", next(), nil); err != nil || bytes.Equal(leafOf(t, c), old) {
 		t.Errorf("installed over the old form: %v", err)
 	}
-	// The release before renews it: the two files are of a later certificate than the pair.
-	later := leafOf(t, c)
-	pair, err := makeCertificate([]string{"meet.example"}) // begins a day ago or earlier, that of the authority an hour
-	if err != nil {
-		t.Fatal(err)
-	}
-	copies := map[string][]byte{}
-	for _, kind := range []string{"key", "crt"} {
-		if copies[kind], err = os.ReadFile(c.file("office", kind)); err != nil {
+	// The release before renews it: the two files are of a certificate of which the pair knows nothing, whenever it begins.
+	for name, renew := range map[string]func() (*tls.Certificate, error){
+		"earlier": func() (*tls.Certificate, error) { return makeCertificate([]string{"meet.example"}) },
+		"later":   func() (*tls.Certificate, error) { o, _ := certifying(t); return o.load("office") },
+	} {
+		renewed, err := renew()
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := c.storePair("office", pair.Certificate, pair.PrivateKey); err != nil || !bytes.Equal(leafOf(t, c), pair.Certificate[0]) {
-		t.Fatal(err)
-	}
-	for kind, content := range copies {
-		if err := os.WriteFile(c.file("office", kind), content, 0o600); err != nil {
+		if err := errors.Join(writeKey(c.file("office", "key"), renewed.PrivateKey), writeFile(c.file("office", "crt"), encodeChain(renewed.Certificate))); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if !bytes.Equal(leafOf(t, c), later) {
-		t.Error("what the release before has renewed is not loaded")
+		if !bytes.Equal(leafOf(t, c), renewed.Certificate[0]) {
+			t.Errorf("what the release before has renewed is not loaded (%s)", name)
+		}
 	}
 	if _, err := c.loadPair("none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
