@@ -230,9 +230,11 @@ func (d *Daemon) CreateMeeting(t testing.TB, args ...string) Meeting {
 		t.Fatalf("meeting create printed %s: %v", out, err)
 	}
 	t.Cleanup(func() { // people whose browser has just ended are still known
-		if t.Failed() {
-			shown, err := d.TryAdmin("meeting", "show", m.Number, "--json")
-			t.Logf("meeting %s at the end: %s %v", m.Number, shown, err)
+		if !t.Failed() {
+			return
+		}
+		if shown, err := d.TryAdmin("meeting", "show", m.Number, "--json"); err == nil { // else it has been ended
+			t.Logf("meeting %s at the end: %s", m.Number, shown)
 		}
 	})
 	return m
