@@ -63,7 +63,7 @@ test-long: need-test build ## what takes longer: load, floods, 200 kills, the ra
 
 BENCH := bin/bench.txt
 
-bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 2 minutes)
+bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 3 minutes)
 	@mkdir -p bin; : >$(BENCH)
 	# One package after the other: side by side they would measure each other.
 	for package in ./dataplane ./mmr ./appliance ./dscp/enforce; do
