@@ -51,6 +51,7 @@ export class Trouble extends Error {
   get advice() {
     const minutes = Math.ceil(this.retry / 60);
     if (this.code === 'guess' && minutes > 0) return t('error.guess.wait', { n: minutes });
+    if (this.code === 'refused' && this.retry > 0) return t('error.refused.wait', { n: this.retry });
     if (has(`error.${this.code}.advice`)) return t(`error.${this.code}.advice`, this.params);
     return this.serverAdvice || t('error.unexpected.advice');
   }

@@ -222,6 +222,7 @@ export const korean = {
   'error.number.advice': '초대장의 숫자를 입력하거나 링크 전체를 붙여 넣으세요.',
   'error.refused.text': '이 번호와 암호에 맞는 회의가 없습니다.',
   'error.refused.advice': '초대장의 번호와 암호를 확인하세요. 암호가 있는 회의라면 정확히 입력해야 합니다.',
+  'error.refused.wait': '모든 존에 물어보지는 못했습니다. 초대장의 번호와 암호를 확인하고 {n}초 뒤에 다시 시도하세요.',
   'error.guess.text': '잘못된 시도가 너무 많았습니다.',
   'error.guess.advice': '몇 분 기다린 뒤 초대장의 번호와 암호로 다시 시도하세요.',
   'error.guess.wait': '{n}분 뒤에 초대장의 번호와 암호로 다시 시도하세요.',

@@ -227,6 +227,7 @@ const english = {
   'error.number.advice': 'Type the digits from your invitation, or paste the whole link.',
   'error.refused.text': 'There is no meeting with this number and passcode.',
   'error.refused.advice': 'Check both against your invitation. If the meeting has a passcode, it has to be typed exactly.',
+  'error.refused.wait': 'Not every zone could be asked for it. Check both against your invitation, and try again in {n} s.',
   'error.guess.text': 'There were too many wrong attempts.',
   'error.guess.advice': 'Wait some minutes, then try again with the number and passcode from your invitation.',
   'error.guess.wait': 'Try again in {n} min, with the number and passcode from your invitation.',
