@@ -226,7 +226,7 @@ func (d *daemon) openMedia() error {
 	if err != nil {
 		return err
 	}
-	if d.relay, err = turn.New(turn.Config{Plane: d.plane, Secret: secret, Peers: candidates.list, Logger: d.log}); err != nil {
+	if d.relay, err = turn.New(turn.Config{Plane: d.plane, Secret: secret, Peers: candidates.list, Brief: zonectl.ProbeAccount, Logger: d.log}); err != nil {
 		return err
 	}
 	// Each worker keeps a thread busy in a system call or in the packet path: without these, the control plane would wait for them.

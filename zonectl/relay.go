@@ -39,8 +39,8 @@ func (c *Controller) relays(host, participant string) []wire.Relay {
 	return list
 }
 
-// probeAccount is the session of the relay's credentials for probes: of everybody together, so that strangers never hold more allocations than one session may.
-const probeAccount = "probe"
+// ProbeAccount is the session of the relay's credentials for probes: of everybody together, so that strangers never hold more allocations than one session may.
+const ProbeAccount = "probe"
 
 // probeRelayLife is how long a probe's relay can be used; its check is good for as long.
 const probeRelayLife = time.Minute
@@ -50,7 +50,7 @@ func (c *Controller) probeRelay(host string, class dscp.Class) *wire.Relay {
 	if c.relay == nil || host == "" {
 		return nil
 	}
-	user, password := c.relay.Mint(class, probeAccount, time.Now().Add(probeRelayLife))
+	user, password := c.relay.Mint(class, ProbeAccount, time.Now().Add(probeRelayLife))
 	return &wire.Relay{URLs: relayURLs(host, nil), Username: user, Credential: password}
 }
 

@@ -512,7 +512,7 @@ func TestProbeRelay(t *testing.T) {
 	if told != nil || probe.Check == nil || probe.Check.Relay == nil {
 		t.Fatalf("asked: %+v, %v", probe.Check, told)
 	}
-	if r := probe.Check.Relay; r.Username != "1:video:"+probeAccount || len(r.URLs) != 1 || !strings.HasPrefix(r.URLs[0], "turns:127.0.0.1:") {
+	if r := probe.Check.Relay; r.Username != "1:video:"+ProbeAccount || len(r.URLs) != 1 || !strings.HasPrefix(r.URLs[0], "turns:127.0.0.1:") {
 		t.Errorf("relay %+v", r)
 	}
 	if _, told := ask("?relay=loud"); told == nil || told.Text != errProbeClass.Text {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"meetzone/dataplane"
 	"meetzone/dscp"
@@ -23,7 +24,11 @@ type Config struct {
 	// MaxAllocations bounds all allocations, default 4096. PerSession bounds those of one session, whatever user names it was given, default
 	// 32: for four media, at two addresses, and all that once more while a client that comes back has its old ones still.
 	MaxAllocations, PerSession int
-	Logger                     *slog.Logger // default slog.Default
+	// Brief is a session whose allocations end by themselves after BriefFor, default 15 s: one that strangers get credentials of, who could hold all its places
+	// otherwise. "": none.
+	Brief    string
+	BriefFor time.Duration
+	Logger   *slog.Logger // default slog.Default
 }
 
 // Validate names everything that is wrong with the configuration.
@@ -37,6 +42,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxAllocations < 0 || c.MaxAllocations > lastPort-firstPort || c.PerSession < 0 {
 		errs = append(errs, fmt.Errorf("max allocations: not between 0 and %d", lastPort-firstPort))
+	}
+	if c.BriefFor < 0 {
+		errs = append(errs, errors.New("brief for: negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -72,6 +80,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.PerSession == 0 {
 		cfg.PerSession = 32
+	}
+	if cfg.BriefFor == 0 {
+		cfg.BriefFor = 15 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -40,6 +40,7 @@ type session struct {
 	done bool           // the stream has ended, or the client gave the allocation back
 	held netip.AddrPort // valid: to be given back
 	by   string         // the session it is counted for
+	end  *time.Timer    // of a brief allocation; nil: it may stay
 }
 
 // peer is one of the box's addresses that the client talks to.
@@ -258,6 +259,9 @@ func (se *session) hold(account string, relayed netip.AddrPort) bool {
 		return false
 	}
 	se.held, se.by = relayed, account
+	if brief := se.server.cfg; account != "" && account == brief.Brief {
+		se.end = time.AfterFunc(brief.BriefFor, func() { _ = se.stream.Close() })
+	}
 	return true
 }
 
@@ -266,6 +270,9 @@ func (se *session) ended(reason error) {
 	se.mu.Lock()
 	held, by := se.held, se.by
 	se.held, se.done = netip.AddrPort{}, true
+	if se.end != nil {
+		se.end.Stop()
+	}
 	se.mu.Unlock()
 	if held.IsValid() {
 		se.server.release(by, held)

@@ -3,6 +3,7 @@ package turn
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -258,6 +259,29 @@ func TestSessionEnds(t *testing.T) {
 	}
 	if n := server.Stats().Allocations; n != 0 {
 		t.Errorf("%d allocations are left", n)
+	}
+}
+
+// TestBriefAllocations: strangers, who share one session, cannot hold its places for long; those of other sessions stay.
+func TestBriefAllocations(t *testing.T) {
+	server, _, dial := relay(t, func(c *Config) { c.PerSession, c.Brief, c.BriefFor = 1, "probe", 500*time.Millisecond })
+	allocate := func(session string) error {
+		relayed, err := client(t, dial(), mint(server, dscp.Video, session, time.Minute)).Allocate()
+		if err == nil {
+			t.Cleanup(func() { _ = relayed.Close() })
+		}
+		return err
+	}
+	if err := errors.Join(allocate("s1"), allocate("probe")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "a place to be free again", func() bool { return server.Stats().Allocations == 1 })
+	if err := allocate("probe"); err != nil {
+		t.Errorf("the place is not free: %v", err)
+	}
+	waitFor(t, "the second one to end", func() bool { return server.Stats().Allocations == 1 })
+	if err := allocate("s1"); err == nil {
+		t.Error("the allocation of somebody in a meeting has ended")
 	}
 }
 

@@ -34,6 +34,7 @@ type Reach struct {
 	State     ReachState
 	RoundTrip time.Duration
 	Address   string // of the media port
+	Why       string // of a check that was not made, as a sentence; may be empty
 	// What became of the mark on its way: the code point that was sent, that with which the probe arrived at the box, and that with which the answer
 	// came back; -1 unknown.
 	Sent, Arrived, Returned int

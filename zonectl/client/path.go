@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/stun/v3"
+	turnstun "github.com/pion/stun/v4" // whose errors the TURN client returns
 
 	"meetzone/dscp"
 	"meetzone/zonectl/wire"
@@ -209,9 +210,7 @@ func checkRelay(ctx context.Context, w *web, base string, box netip.Addr, class 
 	defer func() { r.Returned = watched.end() }()
 	relayed, err := allocate(ctx, conn, w.tlsConfig(host), *probe.Check.Relay, slog.New(slog.DiscardHandler))
 	if err != nil {
-		if r.State = stateOf(err); errors.Is(err, errAllocate) && ctx.Err() == nil {
-			r.State = ReachRefused
-		}
+		r.State, r.Why = stateOfRelay(ctx, err)
 		return r
 	}
 	defer relayed.Close()
@@ -220,6 +219,18 @@ func checkRelay(ctx context.Context, w *web, base string, box netip.Addr, class 
 	probe.Check.Candidates = onTheWayTo(box, probe.Check.Candidates)
 	r.ask(ctx, relayed, probe.Check, class)
 	return r
+}
+
+// stateOfRelay says what it means that there is no allocation. Too many of them are no matter of the way.
+func stateOfRelay(ctx context.Context, err error) (ReachState, string) {
+	var answered *turnstun.TurnError
+	switch {
+	case errors.As(err, &answered) && answered.ErrorCodeAttr.Code == turnstun.CodeAllocQuotaReached:
+		return ReachUnknown, "Too many tests use the box's relay at present; try again in a minute."
+	case errors.Is(err, errAllocate) && ctx.Err() == nil:
+		return ReachRefused, ""
+	}
+	return stateOf(err), ""
 }
 
 // ask sends probes through an allocation until one is answered or the context ends. What goes through a relay is datagrams: either end drops what has

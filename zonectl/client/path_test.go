@@ -1,8 +1,20 @@
 package client
 
 import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
+
+	"meetzone/dataplane"
+	"meetzone/dataplane/turn"
+	"meetzone/dscp"
+	"meetzone/zonectl/wire"
 )
 
 func TestVerdictOn(t *testing.T) {
@@ -13,6 +25,74 @@ func TestVerdictOn(t *testing.T) {
 		if got := VerdictOn(c.sent, c.arrived); got != c.want {
 			t.Errorf("%d sent, %d arrived: %s, want %s", c.sent, c.arrived, got, c.want)
 		}
+	}
+}
+
+// deaf takes datagrams and answers none.
+type deaf struct{}
+
+func (deaf) HandleBatch(dataplane.Instant, []dataplane.Datagram) {}
+
+func (deaf) Advance(dataplane.Instant) dataplane.Instant { return dataplane.Never }
+
+// TestFullRelayIsNotTheWay: that others hold all places of the box's relay says nothing of the way to it; that the credentials are wrong does.
+func TestFullRelayIsNotTheWay(t *testing.T) {
+	plane, err := dataplane.Open(dataplane.Config{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, Workers: 1, NoPin: true, Logger: slog.New(slog.DiscardHandler)},
+		func(*dataplane.Worker) dataplane.Handler { return deaf{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- plane.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		_ = plane.Close()
+	})
+	server, err := turn.New(turn.Config{Plane: plane, Secret: []byte("a secret of the zone"), Peers: plane.Addrs, PerSession: 1, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certified := httptest.NewTLSServer(nil)
+	defer certified.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: certified.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = server.Take(conn)
+		}
+	}()
+	try := func(password string) (ReachState, string) {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		user, good := server.Mint(dscp.Video, "probe", time.Now().Add(time.Minute))
+		relayed, err := allocate(t.Context(), conn, &tls.Config{InsecureSkipVerify: true}, wire.Relay{Username: user, Credential: good + password}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return stateOfRelay(t.Context(), err)
+		}
+		t.Cleanup(func() { _ = relayed.Close() })
+		return ReachAnswers, ""
+	}
+	if state, _ := try(""); state != ReachAnswers {
+		t.Fatalf("the first: %q", state)
+	}
+	if state, why := try(""); state != ReachUnknown || !strings.Contains(why, "Too many tests") {
+		t.Errorf("one too many: %q, %q", state, why)
+	}
+	if state, why := try("x"); state != ReachRefused || why != "" {
+		t.Errorf("wrong credentials: %q, %q", state, why)
 	}
 }
 

@@ -39,6 +39,7 @@ type markReport struct {
 	Rung      string         `json:"rung"`
 	Class     string         `json:"class"`
 	State     string         `json:"state"`
+	Reason    string         `json:"reason,omitempty"` // why it was not tested
 	Sent      *int           `json:"sent,omitempty"`
 	Arrived   *int           `json:"arrived,omitempty"`  // at the box
 	Answered  *int           `json:"answered,omitempty"` // with what the box sent its answer
@@ -76,7 +77,7 @@ func newMarkReport(m client.PathMark) markReport {
 		}
 		return &point
 	}
-	return markReport{Rung: string(m.Rung), Class: m.Class.String(), State: string(m.Reach.State), Sent: known(m.Reach.Sent), Arrived: known(m.Reach.Arrived),
+	return markReport{Rung: string(m.Rung), Class: m.Class.String(), State: string(m.Reach.State), Reason: m.Reach.Why, Sent: known(m.Reach.Sent), Arrived: known(m.Reach.Arrived),
 		Answered: known(m.Reach.Answered), Returned: known(m.Reach.Returned), Up: m.Up(), Down: m.Down(), BoxSaw: m.BoxSaw, ClientSaw: m.ClientSaw}
 }
 
@@ -85,7 +86,10 @@ func printMarks(out io.Writer, list []markReport) {
 	fmt.Fprintln(w, "rung\tclass\tsent\tarrived at box\tverdict\tbox sent\tarrived here\tverdict\tseen")
 	for _, m := range list {
 		if m.State == string(client.ReachUnknown) {
-			m.State = "not tested: the box gives no relay for it"
+			if m.Reason == "" {
+				m.Reason = "The box gives no relay for it."
+			}
+			m.State = "not tested: " + m.Reason
 		}
 		if m.State != string(client.ReachAnswers) {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", m.Rung, m.Class, m.State)
