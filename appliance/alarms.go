@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,14 +47,24 @@ const (
 
 // alarmBoard knows since when alarms stand.
 type alarmBoard struct {
-	mu    sync.Mutex // guards since
+	mu    sync.Mutex // guards since; held from collecting a list to noting it, so that an older list never comes behind a newer one
 	since map[string]time.Time
+	last  atomic.Pointer[[]adminapi.Alarm] // nil: no list yet
 }
 
-// note dates the alarms of a list, forgets those that are over, and returns the codes that are new and that are over.
-func (b *alarmBoard) note(list []adminapi.Alarm, now time.Time) (raised, over []string) {
+// take collects a list of alarms and notes it.
+func (b *alarmBoard) take(collect func() []adminapi.Alarm) (list []adminapi.Alarm, raised, over []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	list = collect()
+	raised, over = b.note(list, time.Now())
+	kept := slices.Clone(list)
+	b.last.Store(&kept)
+	return list, raised, over
+}
+
+// note dates the alarms of a list, forgets those that are over, and returns the codes that are new and that are over. To be called with mu held.
+func (b *alarmBoard) note(list []adminapi.Alarm, now time.Time) (raised, over []string) {
 	stands := make(map[string]time.Time, len(list))
 	for i := range list {
 		a := &list[i]
@@ -77,8 +89,28 @@ func (b *alarmBoard) note(list []adminapi.Alarm, now time.Time) (raised, over []
 	return raised, over
 }
 
-// alarms is everything that a person should look at, with what to do about it. Each part of the box tells of its own.
+// alarms is everything that a person should look at, with what to do about it. It reads the kernel's tables: whoever may ask often uses latestAlarms.
 func (d *daemon) alarms() []adminapi.Alarm {
+	list, raised, over := d.board.take(d.collectAlarms)
+	for _, code := range raised {
+		d.log.Warn("alarm", "alarm", code)
+	}
+	for _, code := range over {
+		d.log.Info("alarm over", "alarm", code)
+	}
+	return list
+}
+
+// latestAlarms are those of the last time that somebody looked, which runAlarms does every few seconds.
+func (d *daemon) latestAlarms() []adminapi.Alarm {
+	if last := d.board.last.Load(); last != nil {
+		return *last
+	}
+	return d.alarms()
+}
+
+// collectAlarms asks each part of the box for its own.
+func (d *daemon) collectAlarms() []adminapi.Alarm {
 	list := []adminapi.Alarm{}
 	for _, a := range d.store.Alarms() {
 		list = append(list, adminapi.Alarm{Code: string(a.Code), Text: a.Text, Since: a.Since})
@@ -99,13 +131,6 @@ func (d *daemon) alarms() []adminapi.Alarm {
 	}
 	for i := range list {
 		list[i].Advice = alarmAdvice[list[i].Code]
-	}
-	raised, over := d.board.note(list, time.Now())
-	for _, code := range raised {
-		d.log.Warn("alarm", "alarm", code)
-	}
-	for _, code := range over {
-		d.log.Info("alarm over", "alarm", code)
 	}
 	return list
 }

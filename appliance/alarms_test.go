@@ -3,7 +3,10 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +71,36 @@ func TestAlarmBoard(t *testing.T) {
 	}
 	if raised, over := b.note(again[1:], begin.Add(time.Minute)); raised != nil || strings.Join(over, " ") != "drops" {
 		t.Errorf("raised %v, over %v", raised, over)
+	}
+}
+
+// TestAlarmBoardTakesOneByOne: lists are collected and noted one after another, so that an alarm is raised once, and the last one stays to be read.
+func TestAlarmBoardTakesOneByOne(t *testing.T) {
+	var b alarmBoard
+	if b.last.Load() != nil {
+		t.Error("a list before the first")
+	}
+	var taking sync.WaitGroup
+	var inside, raised atomic.Int32
+	for range 8 {
+		taking.Go(func() {
+			_, news, _ := b.take(func() []adminapi.Alarm {
+				if inside.Add(1) != 1 {
+					t.Error("two collect at once")
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				return []adminapi.Alarm{{Code: "drops"}}
+			})
+			raised.Add(int32(len(news)))
+		})
+	}
+	taking.Wait()
+	if last := b.last.Load(); raised.Load() != 1 || last == nil || len(*last) != 1 || (*last)[0].Since.IsZero() {
+		t.Errorf("raised %d times, last %+v", raised.Load(), last)
+	}
+	if _, _, over := b.take(func() []adminapi.Alarm { return nil }); len(over) != 1 || len(*b.last.Load()) != 0 {
+		t.Errorf("over %v, last %+v", over, *b.last.Load())
 	}
 }
 

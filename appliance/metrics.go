@@ -94,7 +94,7 @@ func (d *daemon) health(w http.ResponseWriter, r *http.Request) {
 	if err := d.moves(r.Context(), 2*time.Second); err != nil {
 		answer.Status, answer.Reason, status = "stuck", err.Error(), http.StatusServiceUnavailable
 	}
-	for _, a := range d.alarms() {
+	for _, a := range d.latestAlarms() {
 		answer.Alarms = append(answer.Alarms, a.Text)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -253,7 +253,7 @@ func (c *collector) collectZone(emit func(string, float64, ...string)) {
 			emit("drain_left_seconds", max(0, time.Until(drain.Until).Seconds()))
 		}
 	}
-	alarms := c.d.alarms()
+	alarms := c.d.latestAlarms()
 	byCode := map[string]float64{}
 	for _, a := range alarms {
 		byCode[a.Code]++
