@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,7 +28,8 @@ var (
 // openNetwork applies the stored revision before anything listens on an address of it. A network that cannot be brought to agree keeps no box
 // from starting: it is shown, and tried again whenever something changes.
 func (d *daemon) openNetwork() (err error) {
-	if d.network, err = network.New(network.Config{OwnHost: d.flags.ownHost, Logger: d.log}); err != nil || !d.flags.ownHost {
+	if d.network, err = network.New(network.Config{OwnHost: d.flags.ownHost, Logger: d.log,
+		File: filepath.Join(d.flags.state, "network-before.json"), WriteFile: writeFile}); err != nil || !d.flags.ownHost {
 		return err
 	}
 	wanted, err := wantedNetwork(d.document)
@@ -42,10 +44,10 @@ func (d *daemon) openNetwork() (err error) {
 
 func (networkPart) Name() string { return "network" }
 
-// Check implements config.Part. An interface that ran before may be missing now: going back to it must stay possible.
+// Check implements config.Part. What cannot be had is refused here, before anything changes; what is wanted already, or comes back, is never refused.
 func (p networkPart) Check(doc config.Document) error {
 	wanted, err := wantedNetwork(doc)
-	if err != nil || !p.d.flags.ownHost {
+	if err != nil || !p.d.flags.ownHost || p.comesBack(wanted) {
 		return err
 	}
 	missing, have, err := network.Missing(wanted)
@@ -59,16 +61,23 @@ func (p networkPart) Check(doc config.Document) error {
 			return fmt.Errorf("network.interfaces[%d].name: this box has no interface %s; it has %s", i, one.Name, strings.Join(have, ", "))
 		}
 	}
-	return nil
+	return p.d.network.Check(wanted)
 }
 
-// Apply implements config.Part. At a start nothing is refused: openNetwork says why.
+// comesBack says that a document was in force before: at a start, when a commit is undone, and when an unconfirmed revision is taken back.
+func (p networkPart) comesBack(wanted network.Wanted) bool {
+	running := p.d.revisions.Running()
+	now, err := wantedNetwork(running.Document)
+	return running.Number == 0 || p.d.revisions.Waiting().Number != 0 || err == nil && now.Equal(wanted)
+}
+
+// Apply implements config.Part. What comes back is not refused, whatever is missing: it is reported as a difference, and tried again.
 func (p networkPart) Apply(_ context.Context, doc config.Document) (config.Actual, error) {
 	wanted, err := wantedNetwork(doc)
 	if err != nil || !p.d.flags.ownHost {
 		return p.Observe(doc), err
 	}
-	if _, err = p.d.network.Apply(wanted); err != nil && p.d.revisions.Running().Number != 0 {
+	if _, err = p.d.network.Apply(wanted); err != nil && !p.comesBack(wanted) {
 		return nil, err
 	}
 	return p.Observe(doc), nil

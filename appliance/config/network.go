@@ -20,7 +20,7 @@ type Interface struct {
 	Parent    string   `yaml:"parent" help:"of a VLAN: the interface that it is on"`
 	VLAN      int      `yaml:"vlan" help:"of a VLAN: its id, 1 to 4094; 0: it is none"`
 	Addresses []string `yaml:"addresses" help:"with prefix length, such as [192.0.2.7/24, 2001:db8::7/64]; others are taken away"`
-	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is"`
+	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is, or was before the box set it"`
 	Disabled  bool     `yaml:"disabled" help:"switched off"`
 }
 

@@ -5,11 +5,12 @@
 //
 //   - Wanted is the network as plain data: interfaces with their addresses, and routes.
 //   - Owner brings the kernel to a Wanted (Apply) and keeps it there (Run).
+//   - memory keeps what interfaces were before they were taken.
 //   - Actual is what differs in the kernel, and what others have changed.
 //
 // How it recognises its own, also after a crash: every interface that it has taken or made has an alias (ip link shows it) of taken or made, and
-// its routes have the protocol number Protocol. Of an interface that it has taken, all permanent addresses but link-local ones are its own. An
-// interface that is named no longer loses its addresses and its alias; one that it has made is deleted.
+// its routes have the protocol number Protocol. Of an interface that it has taken, all permanent addresses but link-local ones are its own. What
+// it was before it was taken is in Config.File: an interface that is named no longer becomes that again; one that the appliance has made is deleted.
 //
 // The kernel has no transactions for this. Apply compares object by object, adds before it takes away, and touches nothing that agrees: a restart
 // of the daemon interrupts nobody, and an interrupted Apply is finished by the next one.

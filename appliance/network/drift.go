@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -99,7 +100,8 @@ func (o *Owner) heal(noticed time.Time) bool {
 	if o.wanted == nil {
 		return false
 	}
-	changed, err := o.agreeLocked()
+	changed, failed, err := o.agreeLocked()
+	err = errors.Join(err, joined(failed))
 	if len(changed) == 0 && err == nil {
 		return false
 	}

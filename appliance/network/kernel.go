@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,8 +21,9 @@ const Protocol netlink.RouteProtocol = 188
 
 // kernel is what there is.
 type kernel struct {
-	links  map[string]*link
-	routes []route // of the main table, with a gateway
+	links   map[string]*link
+	routes  []route // of the main table, with a gateway
+	foreign []route // of the main table, that somebody has added; also those without a gateway
 }
 
 type link struct {
@@ -72,15 +74,17 @@ func look() (kernel, error) {
 	}
 	for _, r := range routes {
 		via, ok := netip.AddrFromSlice(r.Gw)
-		if !ok && r.Protocol != Protocol {
-			continue
-		}
 		one := route{via: via.Unmap(), index: r.LinkIndex, ours: r.Protocol == Protocol, nl: r}
 		one.to = prefixOf(r.Dst)
 		if r.Dst == nil {
-			one.to = everything(one.via)
+			one.to = everything(r.Family)
 		}
-		k.routes = append(k.routes, one)
+		if ok || one.ours {
+			k.routes = append(k.routes, one)
+		}
+		if !one.ours && !slices.Contains([]netlink.RouteProtocol{unix.RTPROT_KERNEL, unix.RTPROT_RA, unix.RTPROT_REDIRECT}, r.Protocol) && r.Type == unix.RTN_UNICAST {
+			k.foreign = append(k.foreign, one)
+		}
 	}
 	return k, nil
 }
@@ -122,9 +126,9 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// everything is the destination of the default route of an address's family.
-func everything(a netip.Addr) netip.Prefix {
-	if a.Is4() {
+// everything is the destination of the default route of a family.
+func everything(family int) netip.Prefix {
+	if family == netlink.FAMILY_V4 {
 		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +16,17 @@ import (
 type Config struct {
 	OwnHost bool         // allows changes; without it nothing is touched
 	Logger  *slog.Logger // default slog.Default
+
+	File      string                                  // keeps what interfaces were before they were taken; empty: this ends with the process
+	WriteFile func(path string, content []byte) error // replaces a file at once, for nobody else to read; needed with File
+}
+
+// Validate says what is wrong.
+func (c Config) Validate() error {
+	if c.File != "" && c.WriteFile == nil {
+		return errors.New("network: File needs WriteFile")
+	}
+	return nil
 }
 
 // ErrNotOurs is what Apply answers where the host is not to be changed.
@@ -30,6 +40,7 @@ type Owner struct {
 
 	mu      sync.Mutex // guards what follows, and makes work on the kernel serial
 	wanted  *Wanted    // nil: nothing was applied yet
+	memory  *memory
 	events  []Event
 	drifted uint64 // events since the start, also those that are forgotten
 }
@@ -60,10 +71,14 @@ func New(cfg Config) (*Owner, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	o := &Owner{cfg: cfg, notice: make(chan struct{}, 1)}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	o := &Owner{cfg: cfg, notice: make(chan struct{}, 1), memory: &memory{file: cfg.File, write: cfg.WriteFile, log: cfg.Logger}}
 	if !cfg.OwnHost {
 		return o, nil
 	}
+	o.memory.load()
 	return o, o.listen()
 }
 
@@ -94,16 +109,47 @@ func Missing(w Wanted) (missing, have []string, err error) {
 	return missing, have, nil
 }
 
-// Apply brings the kernel to w. What could not be done stays wanted, and is tried again whenever something changes.
+// Check says why the kernel cannot be brought to w, as far as that can be known without changing anything. It asks only about what w says otherwise
+// than what is wanted now.
+func (o *Owner) Check(w Wanted) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	have, err := look()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	news := w.news(o.wanted)
+	for _, s := range plan(w, have, o.memory) {
+		if s.refused != nil && news[s.about] {
+			errs = append(errs, fmt.Errorf("%s: %w", s.what, s.refused))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Apply brings the kernel to w. What could not be done stays wanted, and is tried again whenever something changes. It is an error only of what w
+// says otherwise than what was wanted before; all that differs is in Actual.
 func (o *Owner) Apply(w Wanted) (Actual, error) {
 	if !o.cfg.OwnHost {
 		return Actual{}, ErrNotOurs
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	news := w.news(o.wanted)
+	o.memory.strict = o.wanted != nil
+	defer func() { o.memory.strict = false }()
 	o.wanted = &w
-	_, err := o.agreeLocked()
-	return o.actualLocked(), err
+	_, failed, err := o.agreeLocked()
+	var errs []error
+	for _, f := range failed {
+		if news[f.about] {
+			errs = append(errs, f)
+		} else {
+			o.cfg.Logger.Warn("the network is not as configured", "err", f)
+		}
+	}
+	return o.actualLocked(), errors.Join(err, errors.Join(errs...))
 }
 
 // Observe looks at the kernel.
@@ -123,51 +169,62 @@ func (o *Owner) actualLocked() Actual {
 		a.Differs = []string{err.Error()}
 		return a
 	}
-	for _, s := range plan(*o.wanted, have) {
+	for _, s := range plan(*o.wanted, have, o.memory) {
 		a.Differs = append(a.Differs, s.what)
 	}
 	return a
 }
 
-// rounds bounds how often one Apply looks again: an interface that is made takes addresses in the next round, and those take routes.
-const rounds = 5
+// rounds bounds how often one Apply looks again: an interface that is taken or made takes addresses in the next round, and those take routes.
+const rounds = 6
 
-// agreeLocked takes steps until nothing differs. It returns what differed at first.
-func (o *Owner) agreeLocked() (differed []string, err error) {
-	for round := range rounds {
+// failure is what still differs after all that could be done.
+type failure struct {
+	about, what string
+	err         error
+}
+
+func (f failure) Error() string { return f.what + ": " + f.err.Error() }
+
+func (f failure) Unwrap() error { return f.err }
+
+var errNotTaken = errors.New("the kernel does not take it")
+
+// agreeLocked takes steps until nothing differs. It returns what differed at first, and what does so in the end; the error is that the kernel cannot
+// be looked at.
+func (o *Owner) agreeLocked() (differed []string, failed []failure, err error) {
+	why := map[string]error{}
+	for round := range rounds + 1 {
 		have, err := look()
 		if err != nil {
-			return differed, err
+			return differed, nil, err
 		}
-		steps := plan(*o.wanted, have)
-		if len(steps) == 0 {
-			return differed, nil
-		}
-		var errs []error
+		steps := plan(*o.wanted, have, o.memory)
+		failed = nil
 		for _, s := range steps {
 			if round == 0 {
 				differed = append(differed, s.what)
 			}
-			if err := s.take(); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", s.what, err))
+			if round == rounds {
+				if why[s.what] == nil {
+					why[s.what] = errNotTaken
+				}
+				failed = append(failed, failure{s.about, s.what, why[s.what]})
+				continue
 			}
+			why[s.what] = s.take()
 		}
-		if round == rounds-1 {
-			if err := errors.Join(errs...); err != nil {
-				return differed, err
-			}
+		if len(steps) == 0 {
+			break
 		}
 	}
-	have, err := look()
-	if err != nil {
-		return differed, err
+	return differed, failed, nil
+}
+
+func joined(failed []failure) error {
+	errs := make([]error, len(failed))
+	for i, f := range failed {
+		errs[i] = f
 	}
-	if left := plan(*o.wanted, have); len(left) > 0 {
-		var texts []string
-		for _, s := range left {
-			texts = append(texts, s.what)
-		}
-		return differed, fmt.Errorf("the kernel does not take it: %s", strings.Join(texts, "; "))
-	}
-	return differed, nil
+	return errors.Join(errs...)
 }

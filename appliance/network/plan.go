@@ -13,23 +13,38 @@ import (
 
 // step is one thing that differs, and what makes it agree.
 type step struct {
-	what string
-	take func() error
+	about   string // the interface, or the destination of the route, as the document has it; empty: something that it does not say any more
+	what    string
+	take    func() error
+	refused error // why nothing can be done about it
+}
+
+// refuse is a step that cannot be taken.
+func refuse(about, what, advice string) step {
+	err := errors.New(advice)
+	return step{about, what, func() error { return err }, err}
 }
 
 // plan lists what differs, in the order in which it is put right: links, new addresses, old addresses, routes, and what is named no longer.
-func plan(w Wanted, k kernel) (steps []step) {
+func plan(w Wanted, k kernel, m *memory) (steps []step) {
 	for _, i := range w.Interfaces {
 		if l := k.links[i.Name]; l != nil {
-			steps = append(steps, planLink(i, l, k)...)
+			steps = append(steps, planLink(i, l, k, m)...)
 		} else {
 			steps = append(steps, planMissing(i, k))
 		}
 	}
-	steps = append(steps, planRoutes(w, k)...)
+	routes := planRoutes(w, k)
+	if slices.ContainsFunc(w.Interfaces, func(i Interface) bool {
+		return i.Parent == "" && k.links[i.Name] != nil && k.links[i.Name].alias != taken
+	}) {
+		// No route is touched before it is known what all interfaces were.
+		return append(steps, slices.DeleteFunc(routes, func(s step) bool { return s.refused == nil })...)
+	}
+	steps = append(steps, routes...)
 	for _, name := range slices.Sorted(maps.Keys(k.links)) {
 		if l := k.links[name]; (l.alias == taken || l.alias == made) && !slices.Contains(w.Names(), name) {
-			steps = append(steps, planRelease(name, l)...)
+			steps = append(steps, m.planRelease(name, l)...)
 		}
 	}
 	return steps
@@ -37,44 +52,61 @@ func plan(w Wanted, k kernel) (steps []step) {
 
 func planMissing(i Interface, k kernel) step {
 	if i.Parent == "" {
-		return step{i.Name + ": the interface is not there", func() error { return errors.New("plug it in, or take it out of network.interfaces") }}
+		return refuse(i.Name, i.Name+": the interface is not there", "plug it in, or take it out of network.interfaces")
 	}
-	return step{i.Name + ": the VLAN is not there", func() error {
+	return step{about: i.Name, what: i.Name + ": the VLAN is not there", take: func() error {
 		parent := k.links[i.Parent]
 		if parent == nil {
 			return fmt.Errorf("its parent %s is not there", i.Parent)
 		}
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.ParentIndex, attrs.Alias = i.Name, parent.index, made
-		err := netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: i.VLAN})
+		attrs.Name, attrs.ParentIndex = i.Name, parent.index
+		vlan := &netlink.Vlan{LinkAttrs: attrs, VlanId: i.VLAN}
+		err := netlink.LinkAdd(vlan)
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			return errors.New("this kernel has no VLANs (module 8021q)")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetAlias(vlan, made) // at once: without it, it would be somebody else's
 	}}
 }
 
-func planLink(i Interface, l *link, k kernel) (steps []step) {
-	add := func(what string, take func() error) { steps = append(steps, step{i.Name + ": " + what, take}) }
-	if i.Parent != "" {
-		if l.alias != made && l.vlan == 0 {
-			add("an interface of this name is there that the appliance has not made", func() error { return errors.New("choose another name") })
-			return steps
-		}
-		if parent := k.links[i.Parent]; parent == nil || l.parent != parent.index || l.vlan != i.VLAN {
-			add("it is another VLAN", func() error { return netlink.LinkDel(l.nl) }) // made again in the next round
-			return steps
-		}
+func planLink(i Interface, l *link, k kernel, m *memory) (steps []step) {
+	add := func(what string, take func() error) {
+		steps = append(steps, step{about: i.Name, what: i.Name + ": " + what, take: take})
 	}
-	alias := taken
-	if i.Parent != "" {
-		alias = made
+	mtu, parent := i.MTU, k.links[i.Parent]
+	switch {
+	case i.Parent == "" && l.alias == made:
+		return []step{refuse(i.Name, i.Name+": it is a VLAN that the appliance has made", "say its parent and its id, or choose another name")}
+	case i.Parent == "" && l.alias != taken: // nothing else before it is known what it was
+		add("it has not the appliance's alias", func() error {
+			if err := m.keep(i.Name, l, k); err != nil {
+				return err
+			}
+			return netlink.LinkSetAlias(l.nl, taken)
+		})
+		return steps
+	case i.Parent == "" && mtu == 0:
+		mtu = m.of(l).mtu()
+	case i.Parent == "":
+	case l.alias != made:
+		return []step{refuse(i.Name, i.Name+": an interface of this name is there that the appliance has not made", "choose another name, or take that interface away")}
+	case parent == nil || l.parent != parent.index || l.vlan != i.VLAN:
+		add("it is another VLAN", func() error { return netlink.LinkDel(l.nl) }) // made again in the next round
+		return steps
+	case mtu == 0 && l.mtu < parent.mtu && parent.nl.Type() != "macsec":
+		mtu = parent.mtu // as one is made
 	}
-	if l.alias != alias {
-		add("it has not the appliance's alias", func() error { return netlink.LinkSetAlias(l.nl, alias) })
-	}
-	if i.MTU != 0 && l.mtu != i.MTU {
-		add(fmt.Sprintf("the MTU is %d", l.mtu), func() error { return netlink.LinkSetMTU(l.nl, i.MTU) })
+	if mtu != 0 && l.mtu != mtu {
+		add(fmt.Sprintf("the MTU is %d", l.mtu), func() error {
+			if err := m.setsMTU(l); err != nil {
+				return err
+			}
+			return netlink.LinkSetMTU(l.nl, mtu)
+		})
 	}
 	switch {
 	case i.Disabled && l.up:
@@ -88,22 +120,22 @@ func planLink(i Interface, l *link, k kernel) (steps []step) {
 func planAddresses(i Interface, l *link) (steps []step) {
 	for _, p := range i.Addresses {
 		if !slices.ContainsFunc(l.addresses, func(a address) bool { return a.prefix == p }) {
-			steps = append(steps, step{fmt.Sprintf("%s: %s is not there", i.Name, p), func() error {
+			steps = append(steps, step{about: i.Name, what: fmt.Sprintf("%s: %s is not there", i.Name, p), take: func() error {
 				return netlink.AddrReplace(l.nl, &netlink.Addr{IPNet: ipNet(p)})
 			}})
 		}
 	}
 	for _, a := range l.addresses {
 		if !slices.Contains(i.Addresses, a.prefix) {
-			steps = append(steps, removeAddress(i.Name, l, a))
+			steps = append(steps, removeAddress(i.Name, i.Name, l, a))
 		}
 	}
 	return steps
 }
 
-func removeAddress(name string, l *link, a address) step {
-	return step{fmt.Sprintf("%s: %s is not wanted", name, a.prefix), func() error {
-		err := netlink.AddrDel(l.nl, &netlink.Addr{IPNet: a.nl.IPNet})
+func removeAddress(about, name string, l *link, a address) step {
+	return step{about: about, what: fmt.Sprintf("%s: %s is not wanted", name, a.prefix), take: func() error {
+		err := netlink.AddrDel(l.nl, &a.nl)     // as it was read, with its peer
 		if errors.Is(err, unix.EADDRNOTAVAIL) { // went with another one of its subnet
 			return nil
 		}
@@ -121,7 +153,7 @@ func planRoutes(w Wanted, k kernel) (steps []step) {
 	}
 	for _, r := range k.routes {
 		if r.ours && !wanted(r) {
-			steps = append(steps, step{fmt.Sprintf("route to %s via %s is not wanted", r.to, r.via), func() error {
+			steps = append(steps, step{what: fmt.Sprintf("route to %s via %s is not wanted", r.to, r.via), take: func() error {
 				if err := netlink.RouteDel(&r.nl); !errors.Is(err, unix.ESRCH) {
 					return err
 				}
@@ -140,22 +172,20 @@ func planRoutes(w Wanted, k kernel) (steps []step) {
 }
 
 func planRoute(w Wanted, k kernel, one Route, index int) step {
-	what := fmt.Sprintf("route to %s via %s is not there", one.To, one.Via)
-	if index == 0 {
-		return step{what, func() error { return errors.New("the interface of its gateway is not there") }}
-	}
+	about, what := one.To.String(), fmt.Sprintf("route to %s via %s is not there", one.To, one.Via)
 	for _, r := range k.routes {
 		if r.ours || r.to != one.To || r.nl.Priority != metric(one.Via) {
 			continue
 		}
 		if !slices.ContainsFunc(w.Names(), func(name string) bool { return k.indexOf(name) == r.index }) {
-			return step{what, func() error {
-				return fmt.Errorf("there is one via %s on an interface that network.interfaces does not name: name the interface, or take that route away", r.via)
-			}}
+			return refuse(about, what, fmt.Sprintf("there is one via %s on an interface that network.interfaces does not name: name the interface, or take that route away", r.via))
 		}
-		return step{fmt.Sprintf("route to %s is via %s", r.to, r.via), func() error { return netlink.RouteDel(&r.nl) }}
+		return step{about: about, what: fmt.Sprintf("route to %s is via %s", r.to, r.via), take: func() error { return netlink.RouteDel(&r.nl) }}
 	}
-	return step{what, func() error { return netlink.RouteAdd(newRoute(one, index)) }}
+	if index == 0 {
+		return step{about: about, what: what, take: func() error { return errors.New("the interface of its gateway is not there") }}
+	}
+	return step{about: about, what: what, take: func() error { return netlink.RouteAdd(newRoute(one, index)) }}
 }
 
 func newRoute(r Route, index int) *netlink.Route {
@@ -175,20 +205,6 @@ func family(a netip.Addr) int {
 		return netlink.FAMILY_V4
 	}
 	return netlink.FAMILY_V6
-}
-
-// planRelease gives back an interface that is named no longer. The alias goes last: as long as it is there, the rest is known to be the appliance's.
-func planRelease(name string, l *link) (steps []step) {
-	if l.alias == made {
-		return []step{{name + ": it is not wanted", func() error { return netlink.LinkDel(l.nl) }}}
-	}
-	for _, a := range l.addresses {
-		steps = append(steps, removeAddress(name, l, a))
-	}
-	if len(steps) > 0 {
-		return steps // the alias in the next round, once these have gone
-	}
-	return []step{{name + ": it has the appliance's alias", func() error { return netlink.LinkSetAlias(l.nl, "") }}}
 }
 
 func (k kernel) indexOf(name string) int {

@@ -1,6 +1,9 @@
 package network
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Wanted is the network as it is to be.
 type Wanted struct {
@@ -43,4 +46,29 @@ func (w Wanted) with(addr netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// news returns what w says otherwise than last did: names of interfaces, and destinations of routes.
+func (w Wanted) news(last *Wanted) map[string]bool {
+	news := map[string]bool{}
+	if last == nil {
+		last = &Wanted{}
+	}
+	for _, i := range w.Interfaces {
+		news[i.Name] = !slices.ContainsFunc(last.Interfaces, i.equal)
+	}
+	for _, r := range w.Routes {
+		news[r.To.String()] = !slices.Contains(last.Routes, r) || news[w.with(r.Via)]
+	}
+	return news
+}
+
+// Equal says that both want the same.
+func (w Wanted) Equal(other Wanted) bool {
+	return slices.EqualFunc(w.Interfaces, other.Interfaces, Interface.equal) && slices.Equal(w.Routes, other.Routes)
+}
+
+func (i Interface) equal(other Interface) bool {
+	return i.Name == other.Name && i.Parent == other.Parent && i.VLAN == other.VLAN && i.MTU == other.MTU && i.Disabled == other.Disabled &&
+		slices.Equal(i.Addresses, other.Addresses)
 }
