@@ -108,7 +108,14 @@ func TestNetnsNetworkMissing(t *testing.T) {
 	}
 	daemon.Admin(t, "config", "discard")
 
+	daemon.Admin(t, "config", "set", "network.interfaces", strings.Replace(interfaces(lab, kept), "}", ", mtu: 1300, disabled: true}", 1), "--commit")
+	if link := ipOf(t, lab, "link", "show", "dev", iface); !strings.Contains(link, "mtu 1300") || strings.Contains(link, ",UP") {
+		t.Errorf("the link has not the MTU and is not switched off:\n%s", link)
+	}
 	daemon.Admin(t, "config", "set", "network.interfaces", interfaces(lab, kept), "--commit")
+	if link := ipOf(t, lab, "link", "show", "dev", iface); !strings.Contains(link, "mtu 1480") || !strings.Contains(link, ",UP") {
+		t.Errorf("the link has not the MTU of before, or is down:\n%s", link)
+	}
 	daemon.Admin(t, "config", "set", "network.interfaces", "[]", "--commit", "--confirm", "10s")
 	if now := shown(); now != before {
 		t.Errorf("given back, it was\n%s\nand is\n%s", before, now)

@@ -225,6 +225,13 @@ func (m *memory) planRelease(name string, l *link) (steps []step) {
 
 // release ends what planRelease has begun: the routes, down if it was down, and the marks of the box.
 func (m *memory) release(b *before, name string, l *link) error {
+	for _, a := range b.Addresses {
+		if slices.ContainsFunc(l.addresses, func(there address) bool { return a.is(there) && there.nl.Flags&lastingFlags != a.Flags }) {
+			if err := netlink.AddrReplace(l.nl, a.addr(name)); err != nil {
+				m.log.Warn("an address of an interface that is given back cannot have its flags again", "interface", name, "address", a.Prefix, "err", err)
+			}
+		}
+	}
 	for _, r := range b.Routes {
 		if err := r.add(l.index); err != nil { // such as one of the same destination that somebody has added since
 			m.log.Warn("a route of an interface that is given back cannot be there again", "interface", name, "to", r.To, "via", r.Via, "err", err)

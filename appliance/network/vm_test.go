@@ -54,4 +54,34 @@ func TestVMVLAN(t *testing.T) {
 	if _, err := netlink.LinkByName("office"); err == nil {
 		t.Error("the VLAN is still there")
 	}
+	othersVLAN(t, o, on(30))
+}
+
+// othersVLAN: a VLAN of the same name that somebody else has made is refused, and stays.
+func othersVLAN(t *testing.T, o *Owner, w Wanted) {
+	parent, err := netlink.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex = "office", parent.Attrs().Index
+	if err := netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: 40}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Check(w); err == nil {
+		t.Error("Check takes somebody else's VLAN")
+	}
+	if _, err := o.Apply(w); err == nil {
+		t.Error("Apply takes somebody else's VLAN")
+	}
+	if _, err := o.Apply(Wanted{}); err != nil {
+		t.Error(err)
+	}
+	l, err := netlink.LinkByName("office")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := l.(*netlink.Vlan); !ok || v.VlanId != 40 || v.Alias != "" {
+		t.Errorf("somebody else's VLAN is %+v", l)
+	}
 }
