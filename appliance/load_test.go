@@ -14,7 +14,7 @@ import (
 	"meetzone/appliance/appliancetest"
 )
 
-// long tells whether tests run with the full figures.
+// long tells whether tests run with their full figures.
 func long() bool { return os.Getenv("MEETZONE_LONG") != "" }
 
 // readings are the values of the metrics page by name and labels, as they are written there.
