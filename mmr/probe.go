@@ -41,10 +41,12 @@ const (
 )
 
 // Probe makes credentials that are good for a minute.
-func (r *Router) Probe() ProbeCredentials {
+func (r *Router) Probe() ProbeCredentials { return r.probeUntil(time.Since(r.started) + probeLife) }
+
+// probeUntil makes credentials that are good up to a time since the start, in whole seconds.
+func (r *Router) probeUntil(expires time.Duration) ProbeCredentials {
 	var block [aesBlock]byte
-	expires := uint32(time.Since(r.started)/time.Second) + uint32(probeLife/time.Second)
-	binary.BigEndian.PutUint32(block[1:], expires)
+	binary.BigEndian.PutUint32(block[1:], uint32(expires/time.Second))
 	binary.BigEndian.PutUint32(block[5:], uint32(randomSession()))
 	block[ufragKind] = kindProbe
 	r.seal.Encrypt(block[:], block[:])

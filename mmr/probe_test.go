@@ -44,8 +44,9 @@ func TestProbe(t *testing.T) {
 		if n := tr.Stats().Probes; n != 2 {
 			t.Errorf("%d probes were counted", n)
 		}
-		tr.started = tr.started.Add(-probeLife - 2*time.Second)
-		p.send(makeCheck(t, c, priority))
+		given = tr.probeUntil(0)
+		time.Sleep(time.Until(tr.started.Add(1100 * time.Millisecond))) // until it is over
+		p.send(makeCheck(t, credentials{ufrag: given.Ufrag, pwd: given.Password}, priority))
 		tr.drops(t, DropProbe, 1)
 		p.silent("an old probe")
 		tr.end()
@@ -62,7 +63,7 @@ func TestProbeBudget(t *testing.T) {
 		h.HandleBatch(now, batch)
 		h.w.Flush()
 	}
-	if n := testing.AllocsPerRun(100, send); n > 1 { // pion's HMAC takes one, as for any check
+	if n := testing.AllocsPerRun(100, send); n > 1 && !underRace { // pion's HMAC takes one, as for any check; the race detector empties its pool
 		t.Errorf("%v allocations", n)
 	}
 	for range probesPerSecond {
