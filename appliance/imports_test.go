@@ -19,7 +19,7 @@ var mayImport = map[string][]string{
 	"appliance/config":          {"dscp"},
 	"appliance/capture":         {"dscp"},
 	"appliance/adminapi":        {},
-	"appliance/network":         {},
+	"appliance/network":         {"dscp/drift"},
 	"appliance/helper":          {},
 	"appliance/admin":           {"appliance/adminapi", "appliance/config", "storage"},
 	"appliance/appliancetest":   {"dataplane/nstest"},
@@ -37,7 +37,8 @@ var mayImport = map[string][]string{
 	"dataplane/tunnel":          {},
 	"dataplane/turn":            {"dataplane", "dscp"},
 	"dscp":                      {},
-	"dscp/enforce":              {"dscp"},
+	"dscp/drift":                {},
+	"dscp/enforce":              {"dscp", "dscp/drift"},
 	"storage":                   {},
 	"storage/storagetest":       {"storage"},
 }

@@ -15,7 +15,7 @@
 // The kernel has no transactions for this. Apply compares object by object, adds before it takes away, and touches nothing that agrees: a restart
 // of the daemon interrupts nobody, and an interrupted Apply is finished by the next one.
 //
-// Goroutines: runDrift, and runListener for the socket of the kernel's notices. Owner.mu guards the wanted state and the events, and makes work on
+// Goroutines: those of its drift.Watch, which has it look again after the kernel's notices. Owner.mu guards the wanted state and the events, and makes work on
 // the kernel serial.
 //
 // Kernel basis: rtnetlink(7), ip-link(8), ip-address(8), ip-route(8). CAP_NET_ADMIN suffices.

@@ -3,32 +3,21 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"meetzone/dscp/drift"
 )
 
 // Drift: the kernel says when anybody has changed links, addresses or routes. Each notice leads to a look; what differs from what is wanted is put
 // back and becomes an Event. What the appliance does itself is noticed too, and agrees.
 
-const (
-	settle     = 20 * time.Millisecond // several notices of one change lead to one look
-	lookAgain  = 15 * time.Second      // without any notice, since notices can be lost
-	leastPause = 50 * time.Millisecond // after healing; doubles while there is more to heal
-	mostPause  = 200 * time.Millisecond
-)
-
 // listen is called by New, so that nothing is missed between Apply and Run.
 func (o *Owner) listen() (err error) {
-	o.listener, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
-	if err != nil {
-		return fmt.Errorf("listening for changes: %w", err)
-	}
-	_ = o.listener.SetReceiveBufferSize(1<<20, true) // a lost notice is made good by the next look
-	return nil
+	o.watch, err = drift.Listen(drift.Notices{Protocol: unix.NETLINK_ROUTE, Groups: []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}})
+	return err
 }
 
 // Run keeps the kernel as wanted until ctx ends.
@@ -37,60 +26,8 @@ func (o *Owner) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	var running sync.WaitGroup
-	running.Go(func() { o.runListener(ctx) })
-	o.runDrift(ctx)
-	o.listener.Close()
-	running.Wait()
+	o.watch.Run(ctx, o.heal)
 	return nil
-}
-
-// runListener turns notices into looks until ctx has ended and its socket is closed.
-func (o *Owner) runListener(ctx context.Context) {
-	for ctx.Err() == nil {
-		_, _, err := o.listener.Receive()
-		select {
-		case o.notice <- struct{}{}:
-		default: // one is waiting already
-		}
-		if err != nil {
-			time.Sleep(settle) // the buffer overflowed, or a notice was malformed: looking is the answer to both
-		}
-	}
-}
-
-// runDrift looks after each notice.
-func (o *Owner) runDrift(ctx context.Context) {
-	pause := leastPause
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-o.notice:
-		case <-time.After(lookAgain):
-		}
-		noticed := time.Now()
-		if !sleep(ctx, settle) {
-			return
-		}
-		if !o.heal(noticed) {
-			pause = max(leastPause, pause/2)
-			continue
-		}
-		if !sleep(ctx, pause) {
-			return
-		}
-		pause = min(mostPause, pause*2)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // heal looks, puts back what differs, and tells whether there was anything.

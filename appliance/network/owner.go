@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
+
+	"meetzone/dscp/drift"
 )
 
 // Config says how an Owner works.
@@ -34,9 +35,8 @@ var ErrNotOurs = errors.New("this host is not the appliance's own: start the dae
 
 // Owner keeps the kernel's network as wanted.
 type Owner struct {
-	cfg      Config
-	listener *nl.NetlinkSocket
-	notice   chan struct{} // a change that nobody has looked at yet
+	cfg   Config
+	watch *drift.Watch
 
 	mu      sync.Mutex // guards what follows, and makes work on the kernel serial
 	wanted  *Wanted    // nil: nothing was applied yet
@@ -74,7 +74,7 @@ func New(cfg Config) (*Owner, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	o := &Owner{cfg: cfg, notice: make(chan struct{}, 1), memory: &memory{file: cfg.File, write: cfg.WriteFile, log: cfg.Logger}}
+	o := &Owner{cfg: cfg, memory: &memory{file: cfg.File, write: cfg.WriteFile, log: cfg.Logger}}
 	if !cfg.OwnHost {
 		return o, nil
 	}
@@ -83,12 +83,7 @@ func New(cfg Config) (*Owner, error) {
 }
 
 // Close ends listening for changes. What is configured stays.
-func (o *Owner) Close() error {
-	if o.listener != nil {
-		o.listener.Close()
-	}
-	return nil
-}
+func (o *Owner) Close() error { return o.watch.Close() }
 
 // Missing names the interfaces that have to be there and are not, and those that are.
 func Missing(w Wanted) (missing, have []string, err error) {

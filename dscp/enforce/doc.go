@@ -15,8 +15,7 @@
 // nf_tables changes in one transaction, so that a packet meets the old table or the new one. Queues have no transactions: Apply compares
 // object by object and adds, changes and deletes what differs, so that an interrupted Apply is finished by the next one.
 //
-// Goroutines: runDrift is the only one; it listens to the kernel's notifications of both families and looks again after each. Enforcer.mu
-// guards the wanted state, the events and the kernel work itself, which is serial.
+// Goroutines: those of its drift.Watch, which has it look again after the kernel's notices of both families. Enforcer.mu guards the wanted state, the events and the kernel work itself, which is serial.
 //
 // Kernel basis: nf_tables(8), tc(8), tc-htb(8), rtnetlink(7), Documentation/networking/vlan (egress-qos-map). CAP_NET_ADMIN suffices.
 package enforce

@@ -8,8 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"meetzone/dscp/drift"
 )
 
 // Config says how an Enforcer works.
@@ -27,11 +28,10 @@ var (
 
 // Enforcer keeps the kernel in agreement with a policy.
 type Enforcer struct {
-	cfg       Config
-	tables    tables
-	traffic   traffic
-	listeners []*nl.NetlinkSocket
-	notice    chan struct{} // a change that nobody has looked at yet
+	cfg     Config
+	tables  tables
+	traffic traffic
+	watch   *drift.Watch
 
 	mu       sync.Mutex // guards what follows, and makes work on the kernel serial
 	wanted   *Wanted    // nil: nothing is wanted, and nothing is there
@@ -72,7 +72,7 @@ func New(cfg Config) (*Enforcer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	e := &Enforcer{cfg: cfg, carried: newCounters(), notice: make(chan struct{}, 1)}
+	e := &Enforcer{cfg: cfg, carried: newCounters()}
 	if !cfg.OwnHost {
 		return e, nil
 	}
@@ -212,9 +212,7 @@ func (e *Enforcer) observeLocked() Actual {
 
 // Close ends what the Enforcer holds open. What is in the kernel stays.
 func (e *Enforcer) Close() error {
-	for _, s := range e.listeners {
-		s.Close()
-	}
+	_ = e.watch.Close()
 	e.traffic.close()
 	if e.tables.conn == nil {
 		return nil
