@@ -34,11 +34,7 @@ func TestNetnsLeavesTheHostAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	url := func(i int) string { return "https://" + lab.Clients[i].Box.String() + ":8443" }
-	other := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", url(1), "--meeting", meeting.Number, "--name", "Other", "--insecure", "--for", "30s")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	attends(t, lab, lab.Clients[1], url(1), meeting.Number, "Other")
 	report, err := runZoneClient(ctx, lab, lab.Clients[0], url(0), meeting.Number, "Plain", "--for", "3s")
 	if err != nil {
 		t.Fatal(err)

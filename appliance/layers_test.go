@@ -190,12 +190,8 @@ func TestNetnsSwitchingSizes(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 7*time.Minute)
 	defer cancel()
-	crowd := lab.ZoneClient(ctx, senders, "load", "--url", "https://"+senders.Box.String(), "--insecure", "--meeting", meeting.Number, "--meetings", "1",
+	starts(t, lab, senders, "load", "--url", "https://"+senders.Box.String(), "--insecure", "--meeting", meeting.Number, "--meetings", "1",
 		"--participants", "3", "--video", "sizes", "--senders-audio", "0", "--receive-video", "0", "--for", "10m")
-	if err := crowd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = crowd.Process.Kill(); _ = crowd.Wait() }()
 
 	dir := t.TempDir()
 	report, err := runZoneClient(ctx, lab, receiver, "https://"+receiver.Box.String(), meeting.Number, "Restless", "--for", length,

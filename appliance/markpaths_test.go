@@ -173,14 +173,8 @@ func honest(t *testing.T, lab *appliancetest.Lab, router *appliancetest.Firewall
 func reported(t *testing.T, lab *appliancetest.Lab, daemon *appliancetest.Daemon) {
 	t.Helper()
 	meeting := daemon.CreateMeeting(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	for i, c := range lab.Clients {
-		cmd := lab.ZoneClient(ctx, c, "join", "--url", "https://"+c.Box.String(), "--insecure", "--meeting", meeting.Number, "--name", fmt.Sprint(i), "--for", "40s", "--cache", "")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+		attends(t, lab, c, "https://"+c.Box.String(), meeting.Number, fmt.Sprint(i), "--cache", "")
 	}
 	var last []byte
 	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
@@ -255,14 +249,8 @@ func TestNetnsVerifyAndCapture(t *testing.T) {
 func captured(t *testing.T, lab *appliancetest.Lab, daemon *appliancetest.Daemon) {
 	t.Helper()
 	meeting := daemon.CreateMeeting(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	for i, c := range lab.Clients {
-		cmd := lab.ZoneClient(ctx, c, "join", "--url", "https://"+c.Box.String(), "--insecure", "--meeting", meeting.Number, "--name", fmt.Sprint(i), "--for", "40s", "--cache", "")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+		attends(t, lab, c, "https://"+c.Box.String(), meeting.Number, fmt.Sprint(i), "--cache", "")
 	}
 	connected := func() bool {
 		return strings.Contains(string(daemon.Admin(t, "meeting", "show", meeting.Number)), "udp")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -328,6 +329,31 @@ func runZoneClient(ctx context.Context, lab *appliancetest.Lab, c appliancetest.
 		return report, fmt.Errorf("%s printed %s: %w", name, out.String(), err)
 	}
 	return report, nil
+}
+
+// attends has somebody join with `zoneclient join` and stay until the test ends, or for as long as a flag says.
+func attends(t testing.TB, lab *appliancetest.Lab, c appliancetest.Client, url, meeting, name string, more ...string) {
+	t.Helper()
+	starts(t, lab, c, append([]string{"join", "--url", url, "--meeting", meeting, "--name", name, "--insecure", "--for", "0"}, more...)...)
+}
+
+// starts starts a zoneclient, which is killed when the test ends; when it has failed, the last that it said is logged.
+func starts(t testing.TB, lab *appliancetest.Lab, c appliancetest.Client, args ...string) {
+	t.Helper()
+	cmd := lab.ZoneClient(context.Background(), c, args...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+		if t.Failed() {
+			lines := slices.DeleteFunc(strings.Split(said.String(), "\n"), func(l string) bool { return strings.Contains(l, "pion=") })
+			t.Logf("zoneclient %s said:\n%s", strings.Join(args, " "), strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		}
+	})
 }
 
 // TestNetnsClientsMeet: two native clients, one over IPv4 and one over IPv6, see and hear each other; everything that they and the box send is

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -41,22 +39,9 @@ func TestNetnsQuality(t *testing.T) {
 	const way = 40 * time.Millisecond
 	link.Set(t, nstest.BToA, nstest.Path{Loss: 0.2, Delay: way})
 	link.Set(t, nstest.AToB, nstest.Path{Delay: way})
-	ctx, cancel := context.WithCancel(t.Context())
-	var people []*exec.Cmd
 	for i, name := range []string{"Ada", "Ben"} {
-		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", "https://"+lab.Clients[i].Box.String(), "--insecure", "--meeting", meeting.Number, "--name", name,
-			"--cache", "", "--receive-video", "1", "--for", "5m")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		people = append(people, cmd)
+		attends(t, lab, lab.Clients[i], "https://"+lab.Clients[i].Box.String(), meeting.Number, name, "--cache", "", "--receive-video", "1")
 	}
-	defer func() {
-		cancel()
-		for _, cmd := range people {
-			_ = cmd.Wait() // killed
-		}
-	}()
 	until := func(what string, condition func() bool) {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(500 * time.Millisecond) {

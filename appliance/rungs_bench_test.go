@@ -20,11 +20,7 @@ func BenchmarkJoinRung(b *testing.B) {
 	url := "https://" + lab.Clients[0].Box.String()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	speaker := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", url, "--meeting", meeting.Number, "--name", "Bob", "--insecure", "--for", "0")
-	if err := speaker.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = speaker.Process.Kill(); _ = speaker.Wait() }()
+	attends(b, lab, lab.Clients[1], url, meeting.Number, "Bob")
 	rows := []way{ways[0], ways[1], ways[4]}
 	took := make([][]float64, len(rows))
 	for b.Loop() {

@@ -157,11 +157,7 @@ func TestNetnsClientWays(t *testing.T) {
 	url := "https://" + lab.Clients[0].Box.String()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	other := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", url, "--meeting", meeting.Number, "--name", "Bob", "--insecure", "--for", "0")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	attends(t, lab, lab.Clients[1], url, meeting.Number, "Bob")
 	results := map[string][]string{ // what comes back on UDP, TCP and TLS
 		"open": {"answers", "not tried", "not tried"}, "UDP dropped": {"silent", "answers", "not tried"}, "UDP rejected": {"refused", "answers", "not tried"},
 		"UDP and TCP 8801 dropped": {"silent", "silent", "answers"}, "UDP and TCP 8801 rejected": {"refused", "refused", "answers"},
@@ -231,14 +227,7 @@ func TestNetnsFirefoxWays(t *testing.T) {
 	daemon := lab.Start(t)
 	daemon.Admin(t, "config", "set", "zone.hosts", "meet.lab", "--commit")
 	meeting := daemon.CreateMeeting(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	other := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", "https://"+lab.Clients[1].Box.String(), "--meeting", meeting.Number, "--name", "Bob",
-		"--insecure", "--for", "0")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	attends(t, lab, lab.Clients[1], "https://"+lab.Clients[1].Box.String(), meeting.Number, "Bob")
 	fox := appliancetest.FirefoxKnowing(t, lab.Clients[0].NS, lab.Clients[0].Box.String()+" meet.lab")
 	for _, w := range []way{ways[1], ways[4]} {
 		t.Run(w.name, func(t *testing.T) {

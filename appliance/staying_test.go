@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -72,26 +71,11 @@ func TestNetnsStaying(t *testing.T) {
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
 	url := "https://" + lab.Clients[0].Box.String()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
 	for i, name := range []string{"Ada", "", "Bob"} {
 		if name == "" {
 			continue
 		}
-		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0", "--verbose")
-		var said strings.Builder
-		cmd.Stderr = &said
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			if t.Failed() {
-				lines := slices.DeleteFunc(strings.Split(said.String(), "\n"), func(l string) bool { return strings.Contains(l, "pion=") })
-				t.Logf("%s said:\n%s", name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
-			}
-		})
+		attends(t, lab, lab.Clients[i], url, meeting.Number, name, "--verbose")
 	}
 	cat := appliancetest.Chromium(t, lab.Clients[1].NS)
 	join(t, cat, fmt.Sprintf("%s/j/%s", url, meeting.Number), "Cat")
@@ -153,14 +137,8 @@ func TestNetnsRestart(t *testing.T) {
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
 	url := "https://" + lab.Clients[0].Box.String()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
 	for i, name := range map[int]string{0: "Ada", 2: "Bob"} {
-		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		attends(t, lab, lab.Clients[i], url, meeting.Number, name)
 	}
 	cat := appliancetest.Chromium(t, lab.Clients[1].NS)
 	join(t, cat, fmt.Sprintf("%s/j/%s", url, meeting.Number), "Cat")
@@ -193,14 +171,8 @@ func TestNetnsMoved(t *testing.T) {
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
 	url := "https://" + lab.Clients[0].Box.String()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
 	for i, name := range []string{"Ada", "Bob"} {
-		cmd := lab.ZoneClient(ctx, lab.Clients[i], "join", "--url", url, "--meeting", meeting.Number, "--name", name, "--insecure", "--for", "0")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		attends(t, lab, lab.Clients[i], url, meeting.Number, name)
 	}
 	c := lab.Clients[0]
 	wire := wireOf(t, c)

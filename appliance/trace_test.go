@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -32,16 +31,7 @@ func TestNetnsTrace(t *testing.T) {
 	}
 	lab := appliancetest.New(t, 2)
 	meeting := lab.Start(t).CreateMeeting(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	watcher := lab.ZoneClient(ctx, lab.Clients[1], "join", "--url", "https://"+lab.Clients[1].Box.String(), "--meeting", meeting.Number, "--name", "Bob",
-		"--insecure", "--video", "none", "--receive-video", "1", "--for", "2m")
-	if err := watcher.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = watcher.Wait() // it was killed
-	}()
+	attends(t, lab, lab.Clients[1], "https://"+lab.Clients[1].Box.String(), meeting.Number, "Bob", "--video", "none", "--receive-video", "1")
 	b := appliancetest.Chromium(t, lab.Clients[0].NS, chromedp.Flag("use-file-for-fake-video-capture", picture))
 	join(t, b, fmt.Sprintf("https://%s/j/%s", lab.Clients[0].Box, meeting.Number), "Ada")
 	begin := time.Now().Add(rampUp)
