@@ -297,7 +297,7 @@ func (c *Controller) serveHolds(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, wire.Held{Proof: wire.ProveZone(c.key, own, asked.Zone, exported), Held: f.lock != nil && !f.ended})
 }
 
-func errElsewhere(zone wire.Zone) error {
+func errElsewhere(zone wire.Zone) *wire.Error {
 	name := zone.Name
 	if name == "" {
 		name = zone.ID

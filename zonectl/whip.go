@@ -33,8 +33,9 @@ const maxOffer = 64 << 10
 
 // refusal is an error with the status that WHIP and WHEP ask for.
 type refusal struct {
-	status int
-	told   *wire.Error
+	status   int
+	told     *wire.Error
+	location string // where to ask instead; "": nowhere
 }
 
 func (r *refusal) Error() string { return r.told.Error() }
@@ -43,7 +44,7 @@ func (r *refusal) Error() string { return r.told.Error() }
 func (r *refusal) Unwrap() error { return r.told }
 
 func refuse(status int, code wire.Code, text, advice string) *refusal {
-	return &refusal{status, &wire.Error{Code: code, Text: text, Advice: advice}}
+	return &refusal{status: status, told: &wire.Error{Code: code, Text: text, Advice: advice}}
 }
 
 // What gear is told beside the errors of everybody.
@@ -60,7 +61,7 @@ var (
 	errNoMatch  = refuse(http.StatusPreconditionRequired, wire.CodeBad, "The ICE session is not named.", "Send its entity-tag, or * to restart ICE, as If-Match.")
 	errMismatch = refuse(http.StatusPreconditionFailed, wire.CodeBad, "That ICE session is over.", "Use the entity-tag of the latest restart.")
 	errOver     = refuse(http.StatusConflict, wire.CodeSession, "The connection has ended and cannot be restarted.", "Delete the session and POST a new offer.")
-	errNotYet   = &refusal{http.StatusConflict, errNobodyThere}
+	errNotYet   = &refusal{status: http.StatusConflict, told: errNobodyThere}
 )
 
 // gearKind is one of the two protocols.
@@ -167,7 +168,10 @@ func (c *Controller) takeGear(w http.ResponseWriter, r *http.Request, k gearKind
 		return nil, "", errAccept
 	}
 	number := wire.Number(r.PathValue("number"))
-	claims, err := c.admitBearer(r, number, k)
+	claims, holder, err := c.admitBearer(r, number, k)
+	if holder != nil {
+		err = sentOn(*holder, r, k, number)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -218,6 +222,16 @@ func (c *Controller) joinGear(ctx context.Context, number string, j joinGear) (*
 	}
 }
 
+// sentOn sends gear to the zone that holds the meeting. RFC 9725, section 4.5: the same POST there. Most HTTP clients do not show another host what they showed this one;
+// where the meeting wants a passcode, that zone asks for it.
+func sentOn(holder wire.Zone, r *http.Request, k gearKind, number string) error {
+	to := &refusal{status: http.StatusTemporaryRedirect, told: errElsewhere(holder), location: holder.Controllers[0] + k.path + number}
+	if r.URL.RawQuery != "" {
+		to.location += "?" + r.URL.RawQuery
+	}
+	return to
+}
+
 // refusedOffer tells what is wrong with an offer.
 func refusedOffer(err error) error {
 	status, text := http.StatusBadRequest, "The offer cannot be read."
@@ -243,37 +257,55 @@ func gearName(r *http.Request) string {
 	return "Publisher"
 }
 
-// admitBearer checks the token or the passcode that gear shows. Passcodes are checked, counted and refused like those of a lookup.
-func (c *Controller) admitBearer(r *http.Request, number string, k gearKind) (claims wire.Claims, err error) {
+// admitBearer checks the token or the passcode that gear shows. Passcodes are checked, counted and refused like those of a lookup. A holder is the other zone that has the meeting.
+func (c *Controller) admitBearer(r *http.Request, number string, k gearKind) (claims wire.Claims, holder *wire.Zone, err error) {
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if bearer = strings.TrimSpace(bearer); !strings.EqualFold(scheme, "Bearer") {
 		bearer = ""
 	}
 	if isToken(bearer) {
-		return c.admitToken(bearer, number, k)
+		claims, err = c.admitToken(bearer, number, k)
+		if err == nil && c.find(number).lock == nil {
+			holder = c.signer(claims)
+		}
+		return claims, holder, err
 	}
 	if c.foreign(r) {
-		return claims, errBearer // who stands outside may not make somebody's browser guess, nor use up its attempts
+		return claims, nil, errBearer // who stands outside may not make somebody's browser guess, nor use up its attempts
 	}
+	claims, holder, err = c.admitPasscode(r, number, bearer, k)
+	if bearer == "" && (errors.Is(err, errRefused) || errors.Is(err, errUnsure)) {
+		err = errBearer
+	}
+	return claims, holder, err
+}
+
+func (c *Controller) admitPasscode(r *http.Request, number, passcode string, k gearKind) (claims wire.Claims, holder *wire.Zone, err error) {
 	found := c.find(number)
 	source := c.sourceOfRequest(r)
-	if _, err := c.admit(source, found.lock, knock{number: number, passcode: bearer}); err != nil {
-		if errors.Is(err, errRefused) && bearer == "" {
-			return claims, errBearer
-		}
-		return claims, err
+	shown := knock{number: number, passcode: passcode}
+	holder, sure := c.elsewhere(r.Context(), source, number, shown)
+	if holder != nil && found.lock == nil {
+		return claims, holder, nil
+	}
+	enter := c.admit
+	if !sure {
+		enter = c.admitUnsure
+	}
+	if _, err := enter(source, found.lock, shown); err != nil {
+		return claims, nil, err
 	}
 	switch why := c.drained(); {
 	case why != nil:
-		return claims, why
+		return claims, nil, why
 	case found.ended:
-		return claims, errEnded
+		return claims, nil, errEnded
 	}
 	role := wire.RoleViewer
 	if k.publishes {
 		role = wire.RolePublisher
 	}
-	return wire.Claims{ID: c.gearID(source, number), Zone: c.config().Zone, Meeting: number, Role: role, Expires: time.Now().Add(c.config().Limits.TokenLife)}, nil
+	return wire.Claims{ID: c.gearID(source, number), Zone: c.config().Zone, Meeting: number, Role: role, Expires: time.Now().Add(c.config().Limits.TokenLife)}, nil, nil
 }
 
 // gearID is the id of what stands for a token of gear with a passcode or none: the same each time, so that gear that was removed stays out.
@@ -443,10 +475,11 @@ func acceptsSDP(fields []string) bool {
 
 // problem is the body of a refusal. RFC 9457.
 type problem struct {
-	Title  string    `json:"title"`
-	Detail string    `json:"detail,omitempty"`
-	Status int       `json:"status"`
-	Code   wire.Code `json:"code"`
+	Title  string     `json:"title"`
+	Detail string     `json:"detail,omitempty"`
+	Status int        `json:"status"`
+	Code   wire.Code  `json:"code"`
+	Zone   *wire.Zone `json:"zone,omitempty"` // that has the meeting
 }
 
 // busyRetry is how many seconds gear waits that was sent away for want of room, unless something better is known.
@@ -456,14 +489,17 @@ func writeProblem(w http.ResponseWriter, err error) {
 	told := tell(err)
 	status := statuses[told.Code]
 	var r *refusal
+	h := w.Header()
 	if errors.As(err, &r) {
 		status = r.status
+		if r.location != "" {
+			h.Set("Location", r.location)
+		}
 	}
 	retry := told.Retry
 	if retry == 0 && status == http.StatusServiceUnavailable {
 		retry = busyRetry
 	}
-	h := w.Header()
 	if retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(retry))
 	}
@@ -472,5 +508,5 @@ func writeProblem(w http.ResponseWriter, err error) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problem{told.Text, told.Advice, status, told.Code}) // who is gone needs no answer
+	_ = json.NewEncoder(w).Encode(problem{told.Text, told.Advice, status, told.Code, told.Zone}) // who is gone needs no answer
 }

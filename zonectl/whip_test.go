@@ -519,3 +519,32 @@ func TestProbeRelay(t *testing.T) {
 		t.Errorf("of a class that does not exist: %v", told)
 	}
 }
+
+// TestGearIsSentOn: gear that comes to a zone which does not have the meeting is sent to the one that has it, and HTTP clients follow.
+func TestGearIsSentOn(t *testing.T) {
+	first, second := twoZones(t, func(c *Config, first Zone) { c.Zones = []Zone{first} })
+	guarded := first.create(MeetingSpec{Passcode: "1234"})
+	first.join("Alice", wire.LookupRequest{Meeting: guarded.Number, Passcode: "1234"})
+	second.publish(guarded.Number, bearer("1234")).is(t, "publish and follow", http.StatusCreated)
+	first.router.only(t, isPublisher)
+	second.watch(guarded.Number, bearer("wrong")).is(t, "watch and follow with a wrong passcode", http.StatusForbidden)
+
+	second.web.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	token, told := first.lookUp(wire.LookupRequest{Meeting: guarded.Number, Passcode: "1234"})
+	if told != nil {
+		t.Fatal(told)
+	}
+	for what, header := range map[string]http.Header{"no passcode": nil, "a passcode": bearer("1234"), "a token": bearer(token.Token)} {
+		for _, path := range []string{wire.PathWHIP + guarded.Number + "?name=Stage", wire.PathWHEP + guarded.Number} {
+			a := second.gear(http.MethodPost, path, typeSDP, publisherSDP, header).is(t, what+" at "+path, http.StatusTemporaryRedirect)
+			var why problem
+			if err := json.Unmarshal([]byte(a.body), &why); err != nil || why.Zone == nil || why.Zone.ID != "first" || !strings.Contains(why.Title, "zone First") {
+				t.Errorf("%s at %s: %s: %v", what, path, a.body, err)
+			}
+			if to := a.header.Get("Location"); to != first.web.URL+path {
+				t.Errorf("%s at %s: sent to %q", what, path, to)
+			}
+		}
+	}
+	second.publish("999999999", bearer("1234")).is(t, "a number that nobody has", http.StatusForbidden)
+}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -67,6 +68,7 @@ func Fingerprint(certificate *x509.Certificate) string {
 func explain(stage Stage, host string, err error) error {
 	var said *wire.Error
 	var told *Error
+	var held *heldError
 	var verification *tls.CertificateVerificationError
 	var dns *net.DNSError
 	var proxied *ProxyError
@@ -75,6 +77,9 @@ func explain(stage Stage, host string, err error) error {
 		return nil
 	case errors.As(err, &told):
 		return err
+	case errors.As(err, &held):
+		return &Error{Stage: stage, Text: fmt.Sprintf("The meeting is held in the zone %s, which cannot be reached from here (%s: %s).", zoneName(held.Zone), hostOf(held.Zone.Controllers[0]), Reason(held.Err)),
+			Advice: "Ask the network's administrator to let TCP 443 of that zone pass.", Err: err}
 	case errors.As(err, &said):
 		return &Error{Stage: stage, Text: said.Text, Advice: said.Advice, Err: err}
 	case errors.As(err, &verification):
@@ -94,6 +99,11 @@ func explain(stage Stage, host string, err error) error {
 		return &Error{Stage: stage, Text: fmt.Sprintf("%s does not answer.", host), Advice: lateAdvice(stage), Err: err}
 	}
 	return &Error{Stage: stage, Text: fmt.Sprintf("The stage %q did not succeed with %s: %v.", stage, host, err), Err: err}
+}
+
+// zoneName is what a person is told of a zone.
+func zoneName(z wire.Zone) string {
+	return cmp.Or(wire.CleanLine(z.Name, wire.MaxName), wire.CleanLine(z.ID, wire.MaxName))
 }
 
 // untrusted names the certificate that was refused, so that it can be compared with what the box shows.

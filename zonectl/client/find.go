@@ -7,23 +7,18 @@ import (
 	"slices"
 	"time"
 
-	"meetzone/dataplane/tunnel"
 	"meetzone/zonectl/wire"
 )
 
 // Stage 1, meeting lookup. The link's host is asked first; when it does not answer, further hosts: those of the link, and the controllers of the host's own zone
-// that its last package named. No other zone gets to see the passcode, but the one that an answer says holds the meeting: that one is asked next, once. When nothing has answered tunnelAfter the first attempt, or every host has failed before, all tunnels that are known are
-// pinged at once, and everything goes through the fastest.
+// that its last package named. No other zone gets to see the passcode, but the one that an answer says holds the meeting: that one is asked next,
+// once. Where nothing answers, turning.go turns to tunnels.
 
 const (
-	// tunnelAfter is when a client turns to tunnels.
-	tunnelAfter = 5500 * time.Millisecond
 	// nextDoor is how long one host may take before the next one is asked too.
 	nextDoor = 1200 * time.Millisecond
 	// maxDoors bounds how many hosts, and how many tunnels, are tried.
 	maxDoors = 16
-	// tunnelTries is how many tunnels are tried one after the other, the fastest first.
-	tunnelTries = 3
 )
 
 // Attempt is one try to get somewhere, for whoever wants to know the reason.
@@ -114,8 +109,25 @@ func (s *Session) follow(ctx context.Context, w *web, f found, err error, reques
 	}
 	f, err = s.find(ctx, w, zone.Controllers, request)
 	f.elsewhere = true
+	if turns(err) {
+		err = &heldError{Zone: *zone, Err: err}
+	}
 	return f, err
 }
+
+// heldError says that the zone that holds the meeting is known, and cannot be reached.
+type heldError struct {
+	Zone wire.Zone
+	Err  error
+}
+
+// Error says which zone it is.
+func (e *heldError) Error() string {
+	return fmt.Sprintf("the meeting is held in the zone %s: %v", e.Zone.ID, e.Err)
+}
+
+// Unwrap returns why it was not reached.
+func (e *heldError) Unwrap() error { return e.Err }
 
 // find asks doors for the meeting, one after the other, by one way. The error is that of the first door, which is the one that the person named.
 func (s *Session) find(ctx context.Context, w *web, doors []string, request wire.LookupRequest) (found, error) {
@@ -167,50 +179,6 @@ func (s *Session) find(ctx context.Context, w *web, doors []string, request wire
 	return found{}, first
 }
 
-// turnToTunnel has everything go through the fastest tunnel that try succeeds with. failed is why the client turns there; it is what is told when no tunnel
-// helps either.
-func (s *Session) turnToTunnel(ctx context.Context, failed error, try func(*web) error) error {
-	if !turns(failed) || s.web.way.kind == WayTunnel {
-		return failed
-	}
-	var dialers []tunnel.Dialer
-	for _, url := range s.tunnels() {
-		dialers = append(dialers, tunnel.Dialer{URL: url, Dial: s.web.way.dial})
-	}
-	for range tunnelTries {
-		if len(dialers) == 0 || ctx.Err() != nil {
-			return failed
-		}
-		start := time.Now()
-		pinging, cancel := context.WithTimeout(ctx, tunnelAfter)
-		fastest, err := tunnel.Fastest(pinging, dialers)
-		cancel()
-		if err != nil {
-			s.note(StageTunnel, s.web.way, "tunnels", start, err)
-			return failed
-		}
-		w := newWeb(s.cfg, s.marks, tunnelWay(fastest))
-		s.note(StageTunnel, s.web.way, fastest.URL, start, nil)
-		if err = try(w); err == nil {
-			s.web.close()
-			s.web = w
-			return nil
-		}
-		w.close()
-		if !turns(err) {
-			return err // somebody has spoken, and that is what counts
-		}
-		dialers = slices.DeleteFunc(dialers, func(d tunnel.Dialer) bool { return d.URL == fastest.URL })
-	}
-	return failed
-}
-
-// turns says that an error is one that another way may not have: nobody answered. Whoever answered, or has the wrong certificate, is not got around.
-func turns(err error) bool {
-	var said *wire.Error
-	return err != nil && !errors.As(err, &said) && !errors.Is(err, context.Canceled) && Reason(err) != "certificate"
-}
-
 // lookUp is stage 1.
 func (s *Session) lookUp(ctx context.Context, base, number string) (string, error) {
 	request := wire.LookupRequest{Meeting: number, Passcode: s.cfg.Passcode, HostKey: s.cfg.HostKey, Role: s.cfg.Role}
@@ -219,20 +187,11 @@ func (s *Session) lookUp(ctx context.Context, base, number string) (string, erro
 	if s.known, err = recall(s.cfg.Cache, base, s.began); err != nil {
 		s.log.Warn("what was remembered of the zone cannot be read and is not used", "err", err)
 	}
-	searching, cancel := context.WithDeadline(ctx, s.began.Add(tunnelAfter))
 	doors := s.doors(base)
-	search := func(ctx context.Context, w *web) (found, error) {
+	answer, err := byAnyWay(ctx, s, StageLookup, base, s.began, func(ctx context.Context, w *web) (found, error) {
 		f, err := s.find(ctx, w, doors, request)
 		return s.follow(ctx, w, f, err, request)
-	}
-	answer, err := search(searching, s.web)
-	cancel()
-	if err != nil && ctx.Err() == nil {
-		err = s.turnToTunnel(ctx, err, func(w *web) (err error) {
-			answer, err = search(ctx, w)
-			return err
-		})
-	}
+	})
 	if err != nil {
 		return "", err
 	}

@@ -145,30 +145,27 @@ func (s *Session) chooseZone(ctx context.Context) (string, error) {
 // measureZones tests all controllers and picks.
 func (s *Session) measureZones(ctx context.Context, here string) (string, error) {
 	s.measuredBefore = false
-	measure := func(ctx context.Context, w *web) error {
+	type outcome struct {
+		picked Measured
+		all    []Measured
+	}
+	start := time.Now()
+	out, err := byAnyWay(ctx, s, StageZone, s.base, start, func(ctx context.Context, w *web) (out outcome, err error) {
 		start := time.Now()
-		picked, all, err := w.selectZone(ctx, s.lookup.Zones)
-		s.others = s.others[:0]
-		for _, m := range all {
+		out.picked, out.all, err = w.selectZone(ctx, s.lookup.Zones)
+		for _, m := range out.all {
 			s.note(StageZone, w.way, m.Controller, start, m.Err)
-			if m.Err == nil && m.Controller != picked.Controller {
-				s.others = append(s.others, m)
-			}
 		}
-		s.zone = picked
-		return err
-	}
-	patience, cancel := ctx, context.CancelFunc(func() {})
-	if s.web.way.kind != WayTunnel {
-		patience, cancel = context.WithDeadline(ctx, s.began.Add(tunnelAfter))
-	}
-	err := measure(patience, s.web)
-	cancel()
-	if err != nil && ctx.Err() == nil {
-		err = s.turnToTunnel(ctx, err, func(w *web) error { return measure(ctx, w) })
-	}
+		return out, err
+	})
 	if err != nil {
 		return "", err
+	}
+	s.zone, s.others = out.picked, s.others[:0]
+	for _, m := range out.all {
+		if m.Err == nil && m.Controller != out.picked.Controller {
+			s.others = append(s.others, m)
+		}
 	}
 	slices.SortFunc(s.others, func(a, b Measured) int { return cmp.Compare(a.Score(), b.Score()) })
 	if s.web.direct {

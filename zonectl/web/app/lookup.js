@@ -23,6 +23,8 @@ const NO_UDP_MS = 100;
 const LOAD_FREE = 80;
 const LOAD_MS = 10;
 const REQUEST_MS = 15000;
+/** How long one controller of the zone that holds a meeting, or one router's controller, may take before the next one is asked too. */
+const NEXT_MS = 1200;
 /** How many controllers of the zone that holds a meeting are tried. */
 const MAX_HOLDERS = 8;
 
@@ -51,14 +53,54 @@ export async function lookUp(request) {
   }
   const bases = holder(trouble);
   if (bases.length === 0) throw trouble;
-  for (const base of bases) {
-    try {
-      return await post(`${base}/v1/lookup`, request);
-    } catch (thrown) {
-      if (thrown instanceof Trouble && !UNHEARD.includes(thrown.code)) throw thrown;
-    }
+  try {
+    return await hedged(bases, (base, signal) => post(`${base}/v1/lookup`, request, signal));
+  } catch (thrown) {
+    if (thrown instanceof Trouble && !UNHEARD.includes(thrown.code)) throw thrown;
+    throw trouble; // it says where the meeting is: perhaps a person can open it there
   }
-  throw trouble; // it says where the meeting is: perhaps a person can open it there
+}
+
+/**
+ * Asks one after the other, the next one when the last has failed or has said nothing for NEXT_MS, and returns the first answer. Those that are still asked are let go.
+ * What somebody says of the meeting counts; that somebody was not reached counts only when nobody was.
+ * @template T, U
+ * @param {T[]} list
+ * @param {(one: T, signal: AbortSignal) => Promise<U>} ask
+ * @param {(trouble: unknown) => boolean} passes whether another one may do what one has refused
+ * @returns {Promise<U>}
+ */
+export async function hedged(list, ask, passes = (trouble) => !(trouble instanceof Trouble) || UNHEARD.includes(trouble.code)) {
+  const life = new AbortController();
+  try {
+    return await new Promise((resolve, reject) => {
+      let next = 0;
+      let open = 0;
+      /** @type {unknown} */
+      let failed;
+      /** @type {ReturnType<typeof setTimeout>} */
+      let patience;
+      const more = () => {
+        clearTimeout(patience);
+        if (life.signal.aborted) return;
+        if (next === list.length) {
+          if (open === 0) reject(failed ?? new Trouble('network'));
+          return;
+        }
+        open++;
+        ask(list[next++], life.signal).then(resolve, (trouble) => {
+          open--;
+          failed ??= trouble;
+          if (passes(trouble)) more();
+          else reject(trouble);
+        });
+        patience = setTimeout(more, NEXT_MS);
+      };
+      more();
+    });
+  } finally {
+    life.abort();
+  }
 }
 
 /**
@@ -195,29 +237,31 @@ class Test {
  * @returns {Promise<{route: Route, tested: Tested}>}
  */
 export async function routeToBest(tested, token) {
-  let failed = null;
-  let left = tested;
-  while (left.length > 0) {
-    const one = left[0];
-    left = left.slice(1);
+  const order = [...tested];
+  let asked = 0;
+  /** @param {Tested} one @param {AbortSignal} signal */
+  const ask = async (one, signal) => {
+    asked++;
     try {
-      return { route: await routeTo(one.base, token), tested: one };
+      return { route: await routeTo(one.base, token, signal), tested: one };
     } catch (trouble) {
-      const bases = failed ? [] : holder(trouble); // the zone that the first one names comes next
-      left = [...left.filter(({ base }) => bases.includes(base)), ...left.filter(({ base }) => !bases.includes(base))];
-      failed ??= trouble;
+      const bases = one === tested[0] ? holder(trouble) : []; // the zone that the first one names comes next
+      const rest = order.splice(asked);
+      order.push(...rest.filter(({ base }) => bases.includes(base)), ...rest.filter(({ base }) => !bases.includes(base)));
+      throw trouble;
     }
-  }
-  throw failed ?? new Trouble('network');
+  };
+  return hedged(order, ask, () => true);
 }
 
 /**
  * @param {string} base of the controller
  * @param {string} token
+ * @param {AbortSignal} signal
  * @returns {Promise<Route>}
  */
-async function routeTo(base, token) {
-  const route = await post(`${base}/v1/route`, { token });
+async function routeTo(base, token, signal) {
+  const route = await post(`${base}/v1/route`, { token }, signal);
   if (!/^wss?:/.test(route.control)) throw new Trouble('unexpected');
   return route;
 }
@@ -225,16 +269,17 @@ async function routeTo(base, token) {
 /**
  * @param {string} url
  * @param {object} body
+ * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-async function post(url, body) {
+async function post(url, body, signal) {
   let response;
   try {
     response = await fetch(url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(REQUEST_MS),
+      signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]) : AbortSignal.timeout(REQUEST_MS),
       cache: 'no-store',
     });
   } catch {
