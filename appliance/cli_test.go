@@ -125,6 +125,8 @@ func (z *cliZone) MarkPaths() adminapi.MarkPaths {
 		Seen: []adminapi.MarkSamples{{Point: adminapi.CodePoint{Decimal: 8, Name: "CS1", TOS: "0x20"}, Samples: 7}}}}}
 }
 
+func (*cliZone) Kernel() (adminapi.KernelNetwork, error) { return networkPart{}.Kernel() }
+
 func (z *cliZone) BoxNetwork() adminapi.BoxNetwork {
 	return adminapi.BoxNetwork{OwnHost: true, Interfaces: []adminapi.NetworkInterface{{Name: "eth0", Role: "management", Addresses: []string{"192.0.2.7/24"}}},
 		Routes: []adminapi.NetworkRoute{{To: "default", Via: "192.0.2.1"}}, Differs: []string{"eth0: it is down"}}
@@ -170,11 +172,11 @@ func newCommandLine(t *testing.T) *commandLine {
 		t.Fatal(err)
 	}
 	c := &commandLine{t: t, socket: filepath.Join(t.TempDir(), "admin.sock"), zone: new(cliZone)}
-	c.box = &daemon{revisions: revisions}
+	c.box = &daemon{revisions: revisions, records: newLogRing()}
 	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
 		t.Fatal(err)
 	}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, BoxNetwork: c.zone, Host: c.zone, Logger: quiet})
+	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, BoxNetwork: c.zone, Diagnoses: c.box, Host: c.zone, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func (d *daemon) Describe() adminapi.Status {
 		Version: softwareVersion(), Hostname: hostname(doc), Zone: doc.Zone.ID, URL: d.url(), Fingerprint: d.tls.fingerprint(),
 		Meetings: stats.Meetings, Sessions: stats.Sessions,
 	}
+	s.Glance = d.glance(d.flags.override(doc))
 	s.Drain = d.drainer.state()
 	s.Alarms = d.alarms()
 	return s

@@ -143,6 +143,16 @@ func (p networkPart) BoxNetwork() adminapi.BoxNetwork {
 	return out
 }
 
+// Kernel implements admin.BoxNetwork.
+func (networkPart) Kernel() (out adminapi.KernelNetwork, err error) {
+	shown, err := network.Show()
+	for _, l := range shown.Links {
+		out.Links = append(out.Links, adminapi.KernelLink(l))
+	}
+	out.Routes, out.Rules = shown.Routes, shown.Rules
+	return out, err
+}
+
 func newNetworkCommand() *cobra.Command {
 	r := new(remote)
 	cmd := &cobra.Command{Use: "network", Short: "Show the box's own network", Args: cobra.NoArgs, RunE: showHelp}

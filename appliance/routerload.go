@@ -39,15 +39,25 @@ func (m *loadMeter) watch(busy, drops float64) {
 	m.busy++
 }
 
+// dropped is how many datagrams of media the kernel dropped in the last minute.
+func (m *loadMeter) dropped() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(m.droppedLocked() + 0.5)
+}
+
+func (m *loadMeter) droppedLocked() (sum float64) {
+	for _, n := range m.drops {
+		sum += n
+	}
+	return sum
+}
+
 // alarms tells of drops in the last minute, and of a worker that has been busy for long.
 func (m *loadMeter) alarms() (list []adminapi.Alarm) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	sum := 0.0
-	for _, n := range m.drops {
-		sum += n
-	}
-	if sum >= 0.5 {
+	if sum := m.droppedLocked(); sum >= 0.5 {
 		list = append(list, adminapi.Alarm{Code: "drops", Text: fmt.Sprintf("The kernel has dropped %.0f datagrams of media in the last minute, for want of room in the receive buffer.", sum)})
 	}
 	if m.busy >= overloadFor {

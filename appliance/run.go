@@ -90,6 +90,7 @@ type daemon struct {
 	flags      runFlags
 	log        *slog.Logger
 	level      *slog.LevelVar
+	records    *logRing
 	started    time.Time
 	identity   *identity
 	store      *storage.Store
@@ -116,7 +117,8 @@ type daemon struct {
 func run(ctx context.Context, f runFlags) (err error) {
 	d := &daemon{flags: f, started: time.Now(), level: new(slog.LevelVar)}
 	d.registrars.d = d
-	d.log = newLogger(d.level)
+	d.records = newLogRing()
+	d.log = slog.New(d.records.over(newLogger(d.level).Handler()))
 	slog.SetDefault(d.log)
 
 	interrupted := make(chan os.Signal, 2)
@@ -276,7 +278,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, BoxNetwork: networkPart{d}, Host: d, Started: d.started, Logger: d.log,
+		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, BoxNetwork: networkPart{d}, Diagnoses: d, Host: d, Started: d.started, Logger: d.log,
 	})
 	return err
 }

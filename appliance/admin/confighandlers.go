@@ -16,6 +16,7 @@ func (s *Server) status(*http.Request) (any, error) {
 	st := s.cfg.Host.Describe()
 	st.Started, st.UptimeS = s.cfg.Started, int64(time.Since(s.cfg.Started).Seconds())
 	st.Revision = s.cfg.Revisions.Running().Number
+	st.New = st.Revision <= 1 // the first is the daemon's own
 	_, edited, err := s.cfg.Revisions.Candidate()
 	st.Edited = edited && err == nil
 	if w := s.cfg.Revisions.Waiting(); w.Number != 0 {

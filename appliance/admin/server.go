@@ -65,7 +65,7 @@ type Machine interface {
 }
 
 // Host is what status tells of the process that nobody else knows: Version, Hostname, Zone, URL, Fingerprint, Drain, Meetings,
-// Sessions and its alarms. The server adds the rest.
+// Sessions, its alarms, and Glance but for New. The server adds the rest.
 type Host interface {
 	Describe() adminapi.Status
 }
@@ -82,6 +82,7 @@ type ServerConfig struct {
 	Marks        Marks
 	BoxNetwork   BoxNetwork
 	Host         Host
+	Diagnoses    Diagnoses
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
 }
@@ -90,7 +91,7 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "box network": c.BoxNetwork == nil, "host": c.Host == nil,
+		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "box network": c.BoxNetwork == nil, "host": c.Host == nil, "diagnoses": c.Diagnoses == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -175,6 +176,9 @@ func (s *Server) routes() http.Handler {
 		"POST " + adminapi.PathVerify:                                s.verifyMarks,
 		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,
 		"GET " + adminapi.PathNetwork:                                s.showNetwork,
+		"GET " + adminapi.PathKernel:                                 s.showKernel,
+		"POST " + adminapi.PathDiagnose:                              s.diagnose,
+		"GET " + adminapi.PathLog:                                    s.log,
 		"GET " + adminapi.PathMarks:                                  s.showMarks,
 		"GET " + adminapi.PathZones:                                  s.listZones,
 		"GET " + adminapi.PathCerts:                                  s.listCertificates,

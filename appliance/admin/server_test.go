@@ -83,6 +83,14 @@ func (z *zone) Capture(_ context.Context, spec adminapi.Capture, to io.Writer) (
 	return adminapi.Captured{Packets: 3, Full: true}, err
 }
 
+func (*zone) Kernel() (adminapi.KernelNetwork, error) {
+	return adminapi.KernelNetwork{Rules: []string{"0: from all lookup local"}}, nil
+}
+func (*zone) Diagnose(_ context.Context, d adminapi.Diagnose) (adminapi.Diagnosis, error) {
+	return adminapi.Diagnosis{OK: true, Text: d.Target}, nil
+}
+func (*zone) Log(q adminapi.LogQuery) (adminapi.Log, error) { return adminapi.Log{Next: q.After}, nil }
+
 func (*zone) BoxNetwork() adminapi.BoxNetwork { return adminapi.BoxNetwork{OwnHost: true} }
 
 func (z *zone) MarkPaths() adminapi.MarkPaths {
@@ -115,7 +123,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
 	start(t, r)
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, BoxNetwork: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, BoxNetwork: z, Diagnoses: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

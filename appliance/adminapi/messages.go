@@ -327,6 +327,7 @@ type Status struct {
 	Sessions    int       `json:"sessions"`
 	Alarms      []Alarm   `json:"alarms"`
 	Parts       []Part    `json:"parts"`
+	Glance
 }
 
 // Alarm is something that a person should look at.
