@@ -18,6 +18,7 @@ import (
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
 	"meetzone/appliance/config"
+	"meetzone/appliance/people"
 	"meetzone/storage"
 	"meetzone/storage/storagetest"
 	"meetzone/zonectl/quality"
@@ -159,7 +160,8 @@ type commandLine struct {
 
 func newCommandLine(t *testing.T) *commandLine {
 	t.Helper()
-	store, err := admin.NewRevisionStore(storagetest.Open(t, storage.Config{}))
+	file := storagetest.Open(t, storage.Config{})
+	store, err := admin.NewRevisionStore(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +178,25 @@ func newCommandLine(t *testing.T) *commandLine {
 	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
 		t.Fatal(err)
 	}
-	server, err := admin.NewServer(admin.ServerConfig{Revisions: revisions, Meetings: c.zone, Places: c.zone, Certificates: boxCertificates{c.box}, Networks: c.zone, Drainer: c.zone, Machine: c.zone, Marks: c.zone, BoxNetwork: c.zone, Diagnoses: c.box, Host: c.zone, Logger: quiet})
+	users, err := people.New(people.Config{Store: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := admin.NewServer(admin.ServerConfig{
+		Revisions:    revisions,
+		Meetings:     c.zone,
+		Places:       c.zone,
+		Certificates: boxCertificates{c.box},
+		Networks:     c.zone,
+		Drainer:      c.zone,
+		Machine:      c.zone,
+		Marks:        c.zone,
+		BoxNetwork:   c.zone,
+		Host:         c.zone,
+		Diagnoses:    c.box,
+		People:       users,
+		Logger:       quiet,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newNetworkCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
-		newRebootCommand(), newPowerOffCommand(), newHelperCommand())
+		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
+		newUserCommand(), newLoginCommand(), newLogoutCommand())
 	return root
 }
 

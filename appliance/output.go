@@ -25,7 +25,7 @@ func (r *remote) flags(cmd *cobra.Command) {
 	cmd.PersistentFlags().BoolVar(&r.asJSON, "json", false, "print JSON for programs")
 }
 
-func (r *remote) client() *adminapi.Client { return adminapi.New(r.socket) }
+func (r *remote) client() *adminapi.Client { return inSession(adminapi.New(r.socket)) }
 
 // show prints value as JSON where that was asked for, otherwise what human writes.
 func (r *remote) show(cmd *cobra.Command, value any, human func(io.Writer)) error {

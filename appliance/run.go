@@ -23,6 +23,7 @@ import (
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
 	"meetzone/appliance/network"
+	"meetzone/appliance/people"
 	"meetzone/dataplane"
 	"meetzone/dataplane/turn"
 	"meetzone/dscp"
@@ -110,6 +111,7 @@ type daemon struct {
 	board      alarmBoard
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
+	people     *people.Users
 	document   config.Document // as started, flags included: what cannot change while running
 }
 
@@ -272,13 +274,29 @@ func (d *daemon) openZone() error {
 
 // openAdmin makes the commit engine over all parts, and the admin API.
 func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
+	if d.people, err = people.New(people.Config{Store: d.store}); err != nil {
+		return err
+	}
 	if d.revisions, err = admin.NewRevisions(admin.RevisionsConfig{
 		Store: store, Parts: d.parts(), Override: d.flags.override, Logger: d.log,
 	}); err != nil {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
-		Revisions: d.revisions, Meetings: zoneMeetings{d.zone}, Places: zonePlaces{d}, Certificates: boxCertificates{d}, Networks: zoneNetworks{d.zone}, Drainer: d.drainer, Machine: d, Marks: marksPart{d}, BoxNetwork: networkPart{d}, Diagnoses: d, Host: d, Started: d.started, Logger: d.log,
+		Revisions:    d.revisions,
+		Meetings:     zoneMeetings{d.zone},
+		Places:       zonePlaces{d},
+		Certificates: boxCertificates{d},
+		Networks:     zoneNetworks{d.zone},
+		Drainer:      d.drainer,
+		Machine:      d,
+		Marks:        marksPart{d},
+		BoxNetwork:   networkPart{d},
+		Host:         d,
+		Diagnoses:    d,
+		People:       d.people,
+		Started:      d.started,
+		Logger:       d.log,
 	})
 	return err
 }

@@ -5,7 +5,7 @@
 //
 //   - Revisions commits documents: check, journal, apply part by part, undo in reverse order on failure, store.
 //   - RevisionStore keeps them in tables of package storage; it is a config.Store.
-//   - Server answers requests; who asks is known from the socket's peer credentials.
+//   - Server answers requests. Who asks is known from the socket's peer credentials or from a session (package people), and each route says who may.
 //
 // Goroutines: net/http's. Revisions.busy is held through a whole commit, so that commits follow each other; what a reader
 // sees meanwhile is guarded by Revisions.view. Server has no state of its own.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -61,45 +60,54 @@ func removeStale(ctx context.Context, path string) error {
 	return os.Remove(path)
 }
 
-// peerKey is the context key of whoString's result.
+// peerKey is the context key of the peer.
 type peerKey struct{}
+
+// peer is who is at the other end of the socket.
+type peer struct {
+	uid   uint32
+	name  string
+	known bool
+}
+
+// String returns "alice (uid 1000)".
+func (p peer) String() string {
+	switch {
+	case !p.known:
+		return "unknown"
+	case p.name == "":
+		return fmt.Sprintf("uid %d", p.uid)
+	}
+	return fmt.Sprintf("%s (uid %d)", p.name, p.uid)
+}
 
 // withPeer notes who is at the other end of a connection; it is the ConnContext of the HTTP server.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	who, err := peerOf(c)
+	p, err := peerOf(c)
 	if err != nil {
-		who = "unknown"
+		p = peer{}
 	}
-	return context.WithValue(ctx, peerKey{}, who)
+	return context.WithValue(ctx, peerKey{}, p)
 }
 
-// whoAsks returns what a revision records of its author: "alice (uid 1000)".
-func whoAsks(r *http.Request) string {
-	who, ok := r.Context().Value(peerKey{}).(string)
-	if !ok {
-		return "unknown"
-	}
-	return who
-}
-
-func peerOf(c net.Conn) (string, error) {
+func peerOf(c net.Conn) (peer, error) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return "", errors.New("the connection has no socket")
+		return peer{}, errors.New("the connection has no socket")
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return "", err
+		return peer{}, err
 	}
 	var cred *unix.Ucred
 	var credErr error
 	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
 	if err := errors.Join(err, credErr); err != nil {
-		return "", err
+		return peer{}, err
 	}
-	uid := strconv.FormatUint(uint64(cred.Uid), 10)
-	if u, err := user.LookupId(uid); err == nil {
-		return fmt.Sprintf("%s (uid %s)", u.Username, uid), nil
+	p := peer{uid: cred.Uid, known: true}
+	if u, err := user.LookupId(strconv.FormatUint(uint64(cred.Uid), 10)); err == nil {
+		p.name = u.Username
 	}
-	return "uid " + uid, nil
+	return p, nil
 }

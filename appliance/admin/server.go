@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/people"
 )
 
 // Bounds of one request.
@@ -83,6 +84,7 @@ type ServerConfig struct {
 	BoxNetwork   BoxNetwork
 	Host         Host
 	Diagnoses    Diagnoses
+	People       *people.Users
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
 }
@@ -91,7 +93,18 @@ type ServerConfig struct {
 func (c ServerConfig) Validate() error {
 	var errs []error
 	for name, missing := range map[string]bool{
-		"revisions": c.Revisions == nil, "meetings": c.Meetings == nil, "places": c.Places == nil, "certificates": c.Certificates == nil, "networks": c.Networks == nil, "drainer": c.Drainer == nil, "machine": c.Machine == nil, "marks": c.Marks == nil, "box network": c.BoxNetwork == nil, "host": c.Host == nil, "diagnoses": c.Diagnoses == nil,
+		"revisions":    c.Revisions == nil,
+		"meetings":     c.Meetings == nil,
+		"places":       c.Places == nil,
+		"certificates": c.Certificates == nil,
+		"networks":     c.Networks == nil,
+		"drainer":      c.Drainer == nil,
+		"machine":      c.Machine == nil,
+		"marks":        c.Marks == nil,
+		"box network":  c.BoxNetwork == nil,
+		"host":         c.Host == nil,
+		"diagnoses":    c.Diagnoses == nil,
+		"people":       c.People == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -119,7 +132,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{cfg: cfg}
 	s.http = &http.Server{
-		Handler:           s.routes(),
+		Handler:           s.handler(),
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       requestTimeout,
@@ -149,45 +162,61 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 // Close ends Run at once.
 func (s *Server) Close() error { return s.http.Close() }
 
-// routes is the whole API; what follows in the handler files is in this order.
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
-	for pattern, h := range map[string]handler{
-		"GET " + adminapi.PathStatus:             s.status,
-		"GET " + adminapi.PathConfig:             s.getConfig,
-		"PUT " + adminapi.PathCandidate:          s.putCandidate,
-		"PATCH " + adminapi.PathCandidate:        s.patchCandidate,
-		"DELETE " + adminapi.PathCandidate:       s.deleteCandidate,
-		"GET " + adminapi.PathDiff:               s.getDiff,
-		"POST " + adminapi.PathCommit:            s.commit,
-		"POST " + adminapi.PathConfirm:           s.confirm,
-		"POST " + adminapi.PathRollback:          s.rollback,
-		"GET " + adminapi.PathHistory:            s.history,
-		"GET " + adminapi.PathPaths:              s.listPaths,
-		"GET " + adminapi.PathMeetings:           s.listMeetings,
-		"POST " + adminapi.PathMeetings:          s.createMeeting,
-		"GET " + adminapi.PathMeeting + "{n}":    s.showMeeting,
-		"DELETE " + adminapi.PathMeeting + "{n}": s.endMeeting,
+// routes is the whole API: who may ask for what, and what answers. What follows in the handler files is in this order.
+func (s *Server) routes() map[string]route {
+	return map[string]route{
+		"GET " + adminapi.PathStatus:                                 {view, s.status},
+		"GET " + adminapi.PathConfig:                                 {view, s.getConfig},
+		"PUT " + adminapi.PathCandidate:                              {operate, s.putCandidate},
+		"PATCH " + adminapi.PathCandidate:                            {operate, s.patchCandidate},
+		"DELETE " + adminapi.PathCandidate:                           {operate, s.deleteCandidate},
+		"GET " + adminapi.PathDiff:                                   {view, s.getDiff},
+		"POST " + adminapi.PathCommit:                                {operate, s.commit},
+		"POST " + adminapi.PathConfirm:                               {operate, s.confirm},
+		"POST " + adminapi.PathRollback:                              {operate, s.rollback},
+		"GET " + adminapi.PathHistory:                                {view, s.history},
+		"GET " + adminapi.PathPaths:                                  {view, s.listPaths},
+		"GET " + adminapi.PathMeetings:                               {view, s.listMeetings},
+		"POST " + adminapi.PathMeetings:                              {operate, s.createMeeting},
+		"GET " + adminapi.PathMeeting + "{n}":                        {view, s.showMeeting},
+		"DELETE " + adminapi.PathMeeting + "{n}":                     {operate, s.endMeeting},
+		"GET " + adminapi.PathMeeting + "{n}" + adminapi.PathQuality: {view, s.meetingHistory},
+		"PUT " + adminapi.PathDrain:                                  {operate, s.drain},
+		"GET " + adminapi.PathDrain:                                  {view, s.draining},
+		"POST " + adminapi.PathPower:                                 {operate, s.power},
+		"POST " + adminapi.PathVerify:                                {operate, s.verifyMarks},
+		"GET " + adminapi.PathMarkPaths:                              {view, s.showMarkPaths},
+		"GET " + adminapi.PathNetwork:                                {view, s.showNetwork},
+		"GET " + adminapi.PathMarks:                                  {view, s.showMarks},
+		"GET " + adminapi.PathZones:                                  {view, s.listZones},
+		"GET " + adminapi.PathCerts:                                  {view, s.listCertificates},
+		"PUT " + adminapi.PathCerts:                                  {operate, s.installCertificate},
+		"POST " + adminapi.PathCSR:                                   {operate, s.requestCertificate},
 
-		"GET " + adminapi.PathMeeting + "{n}" + adminapi.PathQuality: s.meetingHistory,
-		"PUT " + adminapi.PathDrain:                                  s.drain,
-		"GET " + adminapi.PathDrain:                                  s.draining,
-		"POST " + adminapi.PathPower:                                 s.power,
-		"POST " + adminapi.PathVerify:                                s.verifyMarks,
-		"GET " + adminapi.PathMarkPaths:                              s.showMarkPaths,
-		"GET " + adminapi.PathNetwork:                                s.showNetwork,
-		"GET " + adminapi.PathKernel:                                 s.showKernel,
-		"POST " + adminapi.PathDiagnose:                              s.diagnose,
-		"GET " + adminapi.PathLog:                                    s.log,
-		"GET " + adminapi.PathMarks:                                  s.showMarks,
-		"GET " + adminapi.PathZones:                                  s.listZones,
-		"GET " + adminapi.PathCerts:                                  s.listCertificates,
-		"PUT " + adminapi.PathCerts:                                  s.installCertificate,
-		"POST " + adminapi.PathCSR:                                   s.requestCertificate,
-	} {
-		mux.Handle(pattern, s.answer(h))
+		"GET " + adminapi.PathKernel:    {view, s.showKernel},
+		"POST " + adminapi.PathDiagnose: {operate, s.diagnose},
+		"GET " + adminapi.PathLog:       {view, s.log},
+
+		"GET " + adminapi.PathHome:               {open, s.home},
+		"POST " + adminapi.PathLogin:             {open, s.login},
+		"POST " + adminapi.PathFirst:             {open, s.first},
+		"GET " + adminapi.PathSession:            {own, s.showSession},
+		"DELETE " + adminapi.PathSession:         {own, s.logout},
+		"POST " + adminapi.PathPassword:          {own, s.changePassword},
+		"GET " + adminapi.PathUsers:              {operate, s.listUsers},
+		"POST " + adminapi.PathUsers:             {operate, s.addUser},
+		"PATCH " + adminapi.PathUser + "{name}":  {operate, s.changeUser},
+		"DELETE " + adminapi.PathUser + "{name}": {operate, s.removeUser},
 	}
-	mux.HandleFunc("POST "+adminapi.PathCapture, s.capture)
+}
+
+// handler is the whole API over HTTP.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, r := range s.routes() {
+		mux.Handle(pattern, s.guard(r.access, s.answer(r.do)))
+	}
+	mux.Handle("POST "+adminapi.PathCapture, s.guard(operate, http.HandlerFunc(s.capture)))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path),
 			Advice: "The client may be of another version than the daemon."}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/people"
 	"meetzone/storage"
 	"meetzone/storage/storagetest"
 )
@@ -120,10 +121,29 @@ func (z *zone) Describe() adminapi.Status {
 // serve runs a whole server on a socket of its own.
 func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	t.Helper()
-	r := newRevisions(t, storagetest.Open(t, storage.Config{}), newParts(t.TempDir(), nil))
+	store := storagetest.Open(t, storage.Config{})
+	r := newRevisions(t, store, newParts(t.TempDir(), nil))
 	start(t, r)
+	users, err := people.New(people.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
 	z := new(zone)
-	s, err := NewServer(ServerConfig{Revisions: r, Meetings: z, Places: z, Certificates: z, Networks: z, Drainer: z, Machine: z, Marks: z, BoxNetwork: z, Diagnoses: z, Host: z, Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(ServerConfig{
+		Revisions:    r,
+		Meetings:     z,
+		Places:       z,
+		Certificates: z,
+		Networks:     z,
+		Drainer:      z,
+		Machine:      z,
+		Marks:        z,
+		BoxNetwork:   z,
+		Host:         z,
+		Diagnoses:    z,
+		People:       users,
+		Logger:       slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +361,7 @@ func TestSocket(t *testing.T) {
 
 func TestEveryCodeHasAStatus(t *testing.T) {
 	for _, code := range []adminapi.Code{adminapi.CodeBad, adminapi.CodeInvalid, adminapi.CodeUnknown, adminapi.CodeNothing, adminapi.CodeConflict,
-		adminapi.CodeApply, adminapi.CodeStore, adminapi.CodeLimit} {
+		adminapi.CodeApply, adminapi.CodeStore, adminapi.CodeLimit, adminapi.CodeLogin, adminapi.CodeWrong, adminapi.CodeForbidden, adminapi.CodePassword} {
 		if statusOf(code) == http.StatusInternalServerError {
 			t.Errorf("%s is told as a fault of the server", code)
 		}

@@ -21,6 +21,10 @@ func statusOf(code adminapi.Code) int {
 		return http.StatusConflict
 	case adminapi.CodeLimit:
 		return http.StatusTooManyRequests
+	case adminapi.CodeLogin, adminapi.CodeWrong:
+		return http.StatusUnauthorized
+	case adminapi.CodeForbidden, adminapi.CodePassword:
+		return http.StatusForbidden
 	case adminapi.CodeStore:
 		return http.StatusServiceUnavailable
 	}
@@ -50,6 +54,9 @@ func (s *Server) tell(r *http.Request, err error) *adminapi.Error {
 		return &adminapi.Error{Code: adminapi.CodeApply, Text: "The change failed: " + err.Error() + ".", Advice: "The box runs as before."}
 	}
 	if told := tellSentinel(err); told != nil {
+		return told
+	}
+	if told := tellPeople(err); told != nil {
 		return told
 	}
 	s.cfg.Logger.Error("admin request failed", "method", r.Method, "path", r.URL.Path, "who", whoAsks(r), "err", err)

@@ -80,6 +80,7 @@ func (c *Client) Capture(ctx context.Context, spec Capture, to io.Writer) (done 
 		return done, &Error{Code: CodeBad, Text: "The request cannot be made: " + err.Error() + "."}
 	}
 	request.Header.Set("Content-Type", "application/json")
+	c.identify(request)
 	answer, err := c.http.Do(request)
 	if err != nil {
 		return done, c.unreachable(err)

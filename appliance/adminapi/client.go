@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -24,6 +25,7 @@ const maxAnswer = 64 << 20
 type Client struct {
 	socket string
 	http   *http.Client
+	token  atomic.Pointer[string] // of the session; nil: none
 }
 
 // New returns a client for the socket; "" is DefaultSocket. Nothing is dialled yet.
@@ -197,6 +199,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return result, &Error{Code: CodeBad, Text: "The request cannot be made: " + err.Error() + "."}
 	}
 	request.Header.Set("Content-Type", "application/json")
+	c.identify(request)
 	answer, err := c.http.Do(request)
 	if err != nil {
 		return result, c.unreachable(err)

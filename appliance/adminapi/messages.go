@@ -391,6 +391,11 @@ const (
 	CodeStore    Code = "store"    // the disk does not answer or is full
 	CodeLimit    Code = "limit"
 	CodeServer   Code = "server"
+
+	CodeLogin     Code = "login"     // log in first, or again
+	CodeWrong     Code = "wrong"     // name or password is wrong
+	CodeForbidden Code = "forbidden" // the role does not permit it
+	CodePassword  Code = "password"  // the password has to be changed first
 )
 
 // Paths tells on which rungs the media of each client network stand, those with most off UDP first.
