@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
@@ -29,7 +26,7 @@ var (
 // from starting: it is shown, and tried again whenever something changes.
 func (d *daemon) openNetwork() (err error) {
 	if d.network, err = network.New(network.Config{OwnHost: d.flags.ownHost, Logger: d.log,
-		File: filepath.Join(d.flags.state, "network-before.json"), WriteFile: writeFile}); err != nil || !d.flags.ownHost {
+		File: filepath.Join(d.flags.state, "network-before.json"), Leases: filepath.Join(d.flags.state, "network-leases.json"), WriteFile: writeFile}); err != nil || !d.flags.ownHost {
 		return err
 	}
 	wanted, err := wantedNetwork(d.document)
@@ -87,6 +84,8 @@ func (p networkPart) Apply(_ context.Context, doc config.Document) (config.Actua
 func wantedNetwork(doc config.Document) (w network.Wanted, err error) {
 	for i, one := range doc.Network.Interfaces {
 		to := network.Interface{Name: one.Name, Parent: one.Parent, VLAN: one.VLAN, MTU: one.MTU, Disabled: one.Disabled}
+		to.DHCP = network.DHCP{Address: slices.Contains(one.DHCP, config.DHCPAddress), Gateway: slices.Contains(one.DHCP, config.DHCPGateway)}
+		to.RA = network.RA{Set: one.RA != "", Address: one.RA == config.RAAll || one.RA == config.RAAddress, Gateway: one.RA == config.RAAll || one.RA == config.RAGateway}
 		for j, text := range one.Addresses {
 			p, err := netip.ParsePrefix(text)
 			if err != nil {
@@ -122,6 +121,8 @@ func (p networkPart) Observe(doc config.Document) config.Actual {
 		f.Note = "the host is not the appliance's own: see --own-host"
 	} else if !a.Agrees() {
 		f.Note = strings.Join(a.Differs, "; ")
+	} else if len(a.Waiting) > 0 {
+		f.Note = "no DHCP server has answered yet on " + strings.Join(a.Waiting, ", ")
 	}
 	return config.Actual{f}
 }
@@ -137,6 +138,7 @@ func (p networkPart) BoxNetwork() adminapi.BoxNetwork {
 	for _, r := range doc.Network.Routes {
 		out.Routes = append(out.Routes, adminapi.NetworkRoute(r))
 	}
+	out.Leases = leasesOf(a)
 	for _, e := range a.Events {
 		out.Events = append(out.Events, adminapi.NetworkEvent{Time: e.Time, Object: e.Object, Healed: e.Healed, TookMS: float64(e.Took.Microseconds()) / 1000, Error: e.Error})
 	}
@@ -151,79 +153,4 @@ func (networkPart) Kernel() (out adminapi.KernelNetwork, err error) {
 	}
 	out.Routes, out.Rules = shown.Routes, shown.Rules
 	return out, err
-}
-
-func newNetworkCommand() *cobra.Command {
-	r := new(remote)
-	cmd := &cobra.Command{Use: "network", Short: "Show the box's own network", Args: cobra.NoArgs, RunE: showHelp}
-	r.flags(cmd)
-	cmd.AddCommand(&cobra.Command{
-		Use:   "status",
-		Short: "Show interfaces and routes as configured, what differs, and what somebody else has changed",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			n, err := r.client().BoxNetwork(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return r.show(cmd, n, func(w io.Writer) { printNetwork(w, n) })
-		},
-	})
-	return cmd
-}
-
-func printNetwork(w io.Writer, n adminapi.BoxNetwork) {
-	state := "as configured"
-	switch {
-	case !n.OwnHost:
-		state = "left alone: this host is not the appliance's own (--own-host)"
-	case len(n.Interfaces) == 0:
-		state = "left alone: network.interfaces names nothing"
-	case !n.Agrees:
-		state = "NOT as configured"
-	}
-	table(w, [][]string{{"Network", state}})
-	for _, d := range n.Differs {
-		fmt.Fprintf(w, "  DIFFERS: %s\n", printable(d))
-	}
-	if len(n.Interfaces) > 0 {
-		fmt.Fprintln(w)
-		printInterfaces(w, n)
-	}
-	if n.Drifted > 0 {
-		fmt.Fprintf(w, "\nchanged by somebody else: %d\n", n.Drifted)
-	}
-	var rows [][]string
-	for _, e := range n.Events {
-		outcome := fmt.Sprintf("back after %.0f ms", e.TookMS)
-		if !e.Healed {
-			outcome = "NOT HEALED: " + e.Error
-		}
-		rows = append(rows, []string{"  " + when(e.Time), e.Object, outcome})
-	}
-	table(w, rows)
-}
-
-func printInterfaces(w io.Writer, n adminapi.BoxNetwork) {
-	rows := [][]string{{"INTERFACE", "ROLE", "ADDRESSES", "MTU", "VLAN"}}
-	for _, i := range n.Interfaces {
-		name, role, mtu, vlan := i.Name, i.Role, "", ""
-		if i.Disabled {
-			name += " (off)"
-		}
-		if role == "" {
-			role = "all"
-		}
-		if i.MTU != 0 {
-			mtu = fmt.Sprint(i.MTU)
-		}
-		if i.Parent != "" {
-			vlan = fmt.Sprintf("%d on %s", i.VLAN, i.Parent)
-		}
-		rows = append(rows, []string{name, role, strings.Join(i.Addresses, " "), mtu, vlan})
-	}
-	table(w, rows)
-	for _, r := range n.Routes {
-		fmt.Fprintf(w, "route to %s via %s\n", printable(r.To), printable(r.Via))
-	}
 }

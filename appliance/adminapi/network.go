@@ -10,6 +10,7 @@ type BoxNetwork struct {
 	OwnHost    bool               `json:"own_host"` // the daemon may change this host's network
 	Interfaces []NetworkInterface `json:"interfaces,omitempty"`
 	Routes     []NetworkRoute     `json:"routes,omitempty"`
+	Leases     []NetworkLease     `json:"leases,omitempty"` // of each interface that asks a DHCP server
 	Agrees     bool               `json:"agrees"`
 	Differs    []string           `json:"differs,omitempty"`
 	Drifted    uint64             `json:"drifted"` // changes by others since the start
@@ -25,6 +26,20 @@ type NetworkInterface struct {
 	Addresses []string `json:"addresses,omitempty"`
 	MTU       int      `json:"mtu,omitempty"`
 	Disabled  bool     `json:"disabled,omitempty"`
+	DHCP      []string `json:"dhcp,omitempty"` // what is asked of a server
+	RA        string   `json:"ra,omitempty"`
+}
+
+// NetworkLease is what a DHCP server gave, and gives still.
+type NetworkLease struct {
+	Interface string         `json:"interface"`
+	Address   string         `json:"address,omitempty"` // with prefix length; empty: no server has answered yet
+	Server    string         `json:"server,omitempty"`
+	Routes    []NetworkRoute `json:"routes,omitempty"`
+	DNS       []string       `json:"dns,omitempty"`
+	Domain    string         `json:"domain,omitempty"`
+	NTP       []string       `json:"ntp,omitempty"`
+	Expires   time.Time      `json:"expires,omitzero"`
 }
 
 // NetworkRoute is a static route.

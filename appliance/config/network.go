@@ -22,6 +22,8 @@ type Interface struct {
 	Addresses []string `yaml:"addresses" help:"with prefix length, such as [192.0.2.7/24, 2001:db8::7/64]; others are taken away"`
 	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is, or was before the box set it"`
 	Disabled  bool     `yaml:"disabled" help:"switched off"`
+	DHCP      []string `yaml:"dhcp" help:"what a DHCPv4 server is asked for: address, and with it gateway, dns, ntp; empty: nothing"`
+	RA        string   `yaml:"ra" help:"what IPv6 routers may say (router advertisements): all, address, gateway or off; empty: as the system is set"`
 }
 
 // Route is a static route.
@@ -29,6 +31,22 @@ type Route struct {
 	To  string `yaml:"to" help:"subnet such as 10.0.0.0/8, or default"`
 	Via string `yaml:"via" help:"address of the gateway, in a subnet of an interface of the list"`
 }
+
+// What Interface.DHCP lists.
+const (
+	DHCPAddress = "address"
+	DHCPGateway = "gateway"
+	DHCPDNS     = "dns"
+	DHCPNTP     = "ntp"
+)
+
+// The values of Interface.RA beside the empty one.
+const (
+	RAAll     = "all"
+	RAAddress = "address"
+	RAGateway = "gateway"
+	RAOff     = "off"
+)
 
 // Roles of interfaces.
 const (
@@ -83,6 +101,13 @@ func (one Interface) check(c *checker, at string) {
 	if one.MTU != 0 {
 		c.between(at+".mtu", one.MTU, leastMTU, mostMTU)
 	}
+	for i, what := range one.DHCP {
+		where := fmt.Sprintf("%s.dhcp[%d]", at, i)
+		c.oneOf(where, what, DHCPAddress, DHCPGateway, DHCPDNS, DHCPNTP)
+		c.that(!slices.Contains(one.DHCP[:i], what), where, "%s is there twice", what)
+	}
+	c.that(len(one.DHCP) == 0 || slices.Contains(one.DHCP, DHCPAddress), at+".dhcp", "what else a server says comes with an address: add %s", DHCPAddress)
+	c.that(one.RA == "" || slices.Contains([]string{RAAll, RAAddress, RAGateway, RAOff}, one.RA), at+".ra", "%q is not one of all, address, gateway, off; leave it empty for what the system is set to", one.RA)
 }
 
 func (n Network) checkName(c *checker, at string, i int) {

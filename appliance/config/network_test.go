@@ -10,6 +10,11 @@ func TestNetworkProblems(t *testing.T) {
 	const good = "[{name: eth0, role: management, addresses: [192.0.2.7/24, '2001:db8::7/64']}, {name: office, parent: eth0, vlan: 20, mtu: 1500, addresses: [10.0.0.7/31]}]"
 	for _, one := range []struct{ interfaces, routes, path string }{
 		{good, "[{to: default, via: 192.0.2.1}, {to: default, via: '2001:db8::1'}, {to: 10.9.0.0/16, via: 10.0.0.6}]", ""},
+		{"[{name: eth0, dhcp: [address, gateway, dns, ntp], ra: all}]", "[]", ""},
+		{"[{name: eth0, dhcp: [gateway]}]", "[]", "network.interfaces[0].dhcp"},
+		{"[{name: eth0, dhcp: [address, address]}]", "[]", "network.interfaces[0].dhcp[1]"},
+		{"[{name: eth0, dhcp: [address, routes]}]", "[]", "network.interfaces[0].dhcp[1]"},
+		{"[{name: eth0, ra: yes please}]", "[]", "network.interfaces[0].ra"},
 		{"[{name: lo}]", "[]", "network.interfaces[0].name"},
 		{"[{name: 'a name'}]", "[]", "network.interfaces[0].name"},
 		{"[{name: far-too-long-name}]", "[]", "network.interfaces[0].name"},

@@ -25,6 +25,7 @@ type before struct {
 	Permanent string          `json:"permanent_mac,omitempty"`
 	MTU       int             `json:"mtu"`
 	MTUSet    bool            `json:"mtu_set,omitempty"` // by the box; otherwise another one is somebody else's
+	RA        *raState        `json:"ra,omitempty"`      // as it was before the box set it; nil: it has not
 	Up        bool            `json:"up"`
 	Addresses []beforeAddress `json:"addresses,omitempty"`
 	Routes    []beforeRoute   `json:"routes,omitempty"`
@@ -166,6 +167,21 @@ func (m *memory) setsMTU(l *link) error {
 	return nil
 }
 
+// setsRA notes that the box says what is taken from routers on a link.
+func (m *memory) setsRA(l *link) error {
+	b := m.of(l)
+	if b == nil || b.RA != nil {
+		return nil
+	}
+	was := l.ra
+	b.RA = &was
+	if err := m.save(); err != nil {
+		b.RA = nil
+		return err
+	}
+	return nil
+}
+
 func (m *memory) forget(b *before) error {
 	m.links = slices.DeleteFunc(m.links, func(one *before) bool { return one == b })
 	if len(m.links) > 0 || m.file == "" {
@@ -202,6 +218,9 @@ func (m *memory) planRelease(name string, l *link) (steps []step) {
 	}
 	if mtu := b.mtu(); mtu != 0 && mtu != l.mtu {
 		add(fmt.Sprintf("the MTU is %d, and was %d", l.mtu, mtu), func() error { return netlink.LinkSetMTU(l.nl, mtu) })
+	}
+	if b.RA != nil && l.ra.known() && *b.RA != l.ra {
+		add("what routers announce is taken otherwise than before", func() error { return b.RA.write(name) })
 	}
 	if b.Up && !l.up {
 		add("it is down, and was up", func() error { return netlink.LinkSetUp(l.nl) })

@@ -6,6 +6,7 @@
 //   - Wanted is the network as plain data: interfaces with their addresses, and routes.
 //   - Owner brings the kernel to a Wanted (Apply) and keeps it there (Run).
 //   - memory keeps what interfaces were before they were taken.
+//   - leases runs a dhcp.Client for each interface that wants one, and puts what it obtains into what is wanted.
 //   - Actual is what differs in the kernel, and what others have changed.
 //
 // How it recognises its own, also after a crash: every interface that it has taken or made has an alias (ip link shows it) of taken or made, and
@@ -15,8 +16,9 @@
 // The kernel has no transactions for this. Apply compares object by object, adds before it takes away, and touches nothing that agrees: a restart
 // of the daemon interrupts nobody, and an interrupted Apply is finished by the next one.
 //
-// Goroutines: those of its drift.Watch, which has it look again after the kernel's notices. Owner.mu guards the wanted state and the events, and makes work on
+// Goroutines: those of its drift.Watch, which has it look again after the kernel's notices, and those of the DHCP clients. Owner.mu guards the wanted state and the events, and makes work on
 // the kernel serial.
 //
-// Kernel basis: rtnetlink(7), ip-link(8), ip-address(8), ip-route(8). CAP_NET_ADMIN suffices.
+// Kernel basis: rtnetlink(7), ip-link(8), ip-address(8), ip-route(8), ip-sysctl (accept_ra). CAP_NET_ADMIN suffices, for DHCP with
+// CAP_NET_RAW and CAP_NET_BIND_SERVICE.
 package network

@@ -26,7 +26,9 @@ func (o *Owner) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	o.leases.begin(ctx, o)
 	o.watch.Run(ctx, o.heal)
+	o.leases.wait()
 	return nil
 }
 
@@ -37,6 +39,7 @@ func (o *Owner) heal(noticed time.Time) bool {
 	if o.wanted == nil {
 		return false
 	}
+	o.leases.look()
 	changed, failed, err := o.agreeLocked()
 	err = errors.Join(err, joined(failed))
 	if len(changed) == 0 && err == nil {

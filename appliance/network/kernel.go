@@ -24,6 +24,7 @@ type kernel struct {
 	links   map[string]*link
 	routes  []route // of the main table, with a gateway
 	foreign []route // of the main table, that somebody has added; also those without a gateway
+	told    []route // that routers announced
 }
 
 type link struct {
@@ -35,6 +36,8 @@ type link struct {
 	parent    int // of a VLAN
 	vlan      int
 	addresses []address
+	announced []address // that routers gave
+	ra        raState   // of an interface of the appliance
 }
 
 type address struct {
@@ -63,6 +66,9 @@ func look() (kernel, error) {
 		if v, ok := l.(*netlink.Vlan); ok {
 			one.parent, one.vlan = a.ParentIndex, v.VlanId
 		}
+		if one.alias == taken || one.alias == made {
+			one.ra = readRA(a.Name)
+		}
 		k.links[a.Name] = one
 	}
 	if err := k.lookAddresses(); err != nil {
@@ -81,6 +87,9 @@ func look() (kernel, error) {
 		}
 		if ok || one.ours {
 			k.routes = append(k.routes, one)
+		}
+		if r.Protocol == unix.RTPROT_RA {
+			k.told = append(k.told, one)
 		}
 		if !one.ours && !slices.Contains([]netlink.RouteProtocol{unix.RTPROT_KERNEL, unix.RTPROT_RA, unix.RTPROT_REDIRECT}, r.Protocol) && r.Type == unix.RTN_UNICAST {
 			k.foreign = append(k.foreign, one)
@@ -102,7 +111,13 @@ func (k *kernel) lookAddresses() error {
 	for _, a := range addrs {
 		l := byIndex[a.LinkIndex]
 		p := prefixOf(a.IPNet)
-		if l == nil || !p.IsValid() || a.Flags&unix.IFA_F_PERMANENT == 0 || p.Addr().IsLinkLocalUnicast() {
+		if l == nil || !p.IsValid() || p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		if a.Flags&unix.IFA_F_PERMANENT == 0 {
+			if p.Addr().Is6() {
+				l.announced = append(l.announced, address{p, a})
+			}
 			continue
 		}
 		l.addresses = append(l.addresses, address{p, a})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"meetzone/appliance/dhcp"
 	"meetzone/dscp/drift"
 )
 
@@ -19,13 +20,15 @@ type Config struct {
 	Logger  *slog.Logger // default slog.Default
 
 	File      string                                  // keeps what interfaces were before they were taken; empty: this ends with the process
-	WriteFile func(path string, content []byte) error // replaces a file at once, for nobody else to read; needed with File
+	WriteFile func(path string, content []byte) error // replaces a file at once, for nobody else to read; needed with File and Leases
+	Leases    string                                  // file that keeps the leases of DHCP; empty: they end with the process
+	Leased    func()                                  // told after a lease has changed; nil: nobody
 }
 
 // Validate says what is wrong.
 func (c Config) Validate() error {
-	if c.File != "" && c.WriteFile == nil {
-		return errors.New("network: File needs WriteFile")
+	if (c.File != "" || c.Leases != "") && c.WriteFile == nil {
+		return errors.New("network: File and Leases need WriteFile")
 	}
 	return nil
 }
@@ -41,6 +44,7 @@ type Owner struct {
 	mu      sync.Mutex // guards what follows, and makes work on the kernel serial
 	wanted  *Wanted    // nil: nothing was applied yet
 	memory  *memory
+	leases  leases
 	events  []Event
 	drifted uint64 // events since the start, also those that are forgotten
 }
@@ -61,6 +65,8 @@ type Actual struct {
 	Differs []string
 	Events  []Event // newest last
 	Drifted uint64
+	Leases  []dhcp.Lease // in use
+	Waiting []string     // interfaces that have no lease yet
 }
 
 // Agrees says that the kernel is as wanted.
@@ -79,6 +85,7 @@ func New(cfg Config) (*Owner, error) {
 		return o, nil
 	}
 	o.memory.load()
+	o.leases.load(cfg)
 	return o, o.listen()
 }
 
@@ -136,6 +143,7 @@ func (o *Owner) Apply(w Wanted) (Actual, error) {
 	defer func() { o.memory.strict = false }()
 	o.wanted = &w
 	_, failed, err := o.agreeLocked()
+	o.leases.follow(o)
 	var errs []error
 	for _, f := range failed {
 		if news[f.about] {
@@ -164,9 +172,10 @@ func (o *Owner) actualLocked() Actual {
 		a.Differs = []string{err.Error()}
 		return a
 	}
-	for _, s := range plan(*o.wanted, have, o.memory) {
+	for _, s := range plan(o.leases.put(*o.wanted), have, o.memory) {
 		a.Differs = append(a.Differs, s.what)
 	}
+	a.Leases, a.Waiting = o.leases.of(*o.wanted)
 	return a
 }
 
@@ -194,7 +203,7 @@ func (o *Owner) agreeLocked() (differed []string, failed []failure, err error) {
 		if err != nil {
 			return differed, nil, err
 		}
-		steps := plan(*o.wanted, have, o.memory)
+		steps := plan(o.leases.put(*o.wanted), have, o.memory)
 		failed = nil
 		for _, s := range steps {
 			if round == 0 {

@@ -114,7 +114,7 @@ func planLink(i Interface, l *link, k kernel, m *memory) (steps []step) {
 	case !i.Disabled && !l.up:
 		add("it is down", func() error { return netlink.LinkSetUp(l.nl) })
 	}
-	return append(steps, planAddresses(i, l)...)
+	return append(append(steps, planRA(i, l, k, m)...), planAddresses(i, l)...)
 }
 
 func planAddresses(i Interface, l *link) (steps []step) {

@@ -19,6 +19,21 @@ type Interface struct {
 	MTU       int    // 0: as it is
 	Disabled  bool   // down
 	Addresses []netip.Prefix
+	DHCP      DHCP
+	RA        RA
+}
+
+// DHCP says what is taken from a DHCPv4 server. Without Address, nothing is asked.
+type DHCP struct {
+	Address bool
+	Gateway bool // its routes too
+}
+
+// RA says what is taken from what IPv6 routers announce.
+type RA struct {
+	Set     bool // false: the kernel does as it is set
+	Address bool
+	Gateway bool
 }
 
 // Route is a static route of the main table.
@@ -70,5 +85,5 @@ func (w Wanted) Equal(other Wanted) bool {
 
 func (i Interface) equal(other Interface) bool {
 	return i.Name == other.Name && i.Parent == other.Parent && i.VLAN == other.VLAN && i.MTU == other.MTU && i.Disabled == other.Disabled &&
-		slices.Equal(i.Addresses, other.Addresses)
+		slices.Equal(i.Addresses, other.Addresses) && i.DHCP == other.DHCP && i.RA == other.RA
 }
