@@ -15,7 +15,7 @@ import (
 // mayImport is the picture of docs/architecture.md as a table: for each folder of the project, which others its code may import.
 // A folder's own internal packages are always its own business. Tests may import more, since they stand outside.
 var mayImport = map[string][]string{
-	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/capture", "appliance/config", "appliance/helper", "appliance/network", "appliance/people", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
+	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/capture", "appliance/config", "appliance/helper", "appliance/network", "appliance/people", "appliance/update", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
 	"appliance/config":          {"dscp"},
 	"appliance/capture":         {"dscp"},
 	"appliance/adminapi":        {},
@@ -24,6 +24,7 @@ var mayImport = map[string][]string{
 	"appliance/helper":          {},
 	"appliance/admin":           {"appliance/adminapi", "appliance/config", "appliance/people", "storage"},
 	"appliance/people":          {"storage"},
+	"appliance/update":          {},
 	"appliance/appliancetest":   {"dataplane/nstest"},
 	"zonectl":                   {"zonectl/wire", "zonectl/quality", "zonectl/web", "mmr", "dscp"},
 	"zonectl/wire":              {},

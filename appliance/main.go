@@ -55,6 +55,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newNetworkCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
 		newUserCommand(), newLoginCommand(), newLogoutCommand())
+	root.AddCommand(newUpdateCommand())
 	return root
 }
 
