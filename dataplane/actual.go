@@ -48,7 +48,7 @@ func (p *Plane) Actual() Actual {
 		ReceiveBuffer:       p.cfg.ReceiveBuffer,
 		SendBufferWanted:    p.cfg.SendBuffer,
 		SendBuffer:          p.cfg.SendBuffer,
-		Features:            p.features.list(p.cfg),
+		Features:            p.features.list(p.cfg, p.noOutlet == nil),
 		WithoutGSO:          p.egresses.list(),
 	}
 	for _, w := range p.workers {

@@ -101,19 +101,26 @@ func (w *controlWriter) addUint16(level, kind int32, value uint16) {
 	binary.NativeEndian.PutUint16(w.add(level, kind, 2), value)
 }
 
-// addSource makes the message leave from the local address of p, and adds its TOS. Messages to IPv4 carry those of the level IP even on
-// an IPv6 socket: the kernel sends them through its IPv4 code, which skips IPV6_TCLASS without a word.
-func (w *controlWriter) addSource(p *Path, tos uint8) {
+// addSource makes the message leave from the local address of p.
+func (w *controlWriter) addSource(p *Path) {
 	if isMapped(&p.remote) {
 		info := w.add(unix.IPPROTO_IP, unix.IP_PKTINFO, unix.SizeofInet4Pktinfo)
 		clear(info)
 		copy(info[4:8], p.local[12:]) // ipi_spec_dst, the source; all zero lets the kernel choose
-		w.addUint32(unix.IPPROTO_IP, unix.IP_TOS, uint32(tos))
 		return
 	}
 	info := w.add(unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, unix.SizeofInet6Pktinfo)
 	copy(info, p.local[:])
 	binary.NativeEndian.PutUint32(info[16:], p.zone)
+}
+
+// addTOS adds the TOS. Messages to IPv4 carry that of the level IP even on an IPv6 socket, like their source: the kernel sends them through
+// its IPv4 code, which skips IPV6_TCLASS without a word.
+func (w *controlWriter) addTOS(p *Path, tos uint8) {
+	if isMapped(&p.remote) {
+		w.addUint32(unix.IPPROTO_IP, unix.IP_TOS, uint32(tos))
+		return
+	}
 	w.addUint32(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, uint32(tos))
 }
 

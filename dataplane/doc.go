@@ -1,9 +1,9 @@
 // Package dataplane moves datagrams in batches between a UDP port and the handlers of its workers. It knows addresses, classes and
 // sizes; what is inside a datagram is the handler's affair. It refuses to block on sending, to fragment, and to reorder what was
-// committed for one path (only when the kernel's send buffer is full, audio is kept back and everything else of that round dropped).
+// committed for one path and class (only when the kernel's send buffer is full, audio is kept back and everything else of that round dropped).
 //
 // The main types: a [Plane] owns one port, possibly on several addresses, and a table of marks. A [Worker] is one thread, pinned to a
-// CPU, with a socket of its own in the port's SO_REUSEPORT group. A [Handler] is what the worker feeds; a [Path] names the two ends of
+// CPU, with a socket of its own in the port's SO_REUSEPORT group to receive from, and an outlet for each class to send through. A [Handler] is what the worker feeds; a [Path] names the two ends of
 // a flow; [Actual] says what the kernel granted of what the [Config] wanted, and [WorkerStats] what happened.
 //
 // A [Stream] carries datagrams over one connection, of the TCP side of the port or handed over by another package, under the same [Path] and Commit.

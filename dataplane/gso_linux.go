@@ -59,7 +59,7 @@ func (e *egresses) list() (addrs []netip.Addr) {
 
 // resendSingly sends the datagrams of a super-packet that the kernel refused one by one. When the first one passes, it was the
 // segmentation that was refused, and the egress goes without from now on.
-func (w *Worker) resendSingly(s *socket, q *queue, i int, refusal unix.Errno) {
+func (w *Worker) resendSingly(x *exit, q *queue, i int, refusal unix.Errno) {
 	m := &q.msgs[i]
 	w.stats.GSORefused++
 	q.hdrs[i].hdr.SetControllen(m.controlLen)
@@ -67,7 +67,7 @@ func (w *Worker) resendSingly(s *socket, q *queue, i int, refusal unix.Errno) {
 		n := min(m.segment, m.size-sent)
 		q.iovs[i].Base = &q.arena[m.at+sent]
 		q.iovs[i].SetLen(n)
-		k, errno := sendmmsg(s.fd, q.hdrs[i:i+1])
+		k, errno := sendmmsg(x.fd, q.hdrs[i:i+1])
 		w.stats.SendCalls++
 		switch {
 		case k == 1:

@@ -80,6 +80,12 @@ func countByMark(t testing.TB, n *nstest.NS) func() (packets [dscp.NumClasses]in
 // TestNetnsMarksOnWire looks at what leaves the box: TOS of the class, DF and the right source on the wire, the fwmark in nf_tables,
 // for both families and for link-local addresses, in super-packets and singly.
 func TestNetnsMarksOnWire(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		t.Run(fmt.Sprintf("without outlets %v", without), func(t *testing.T) { marksOnWire(t, without) })
+	}
+}
+
+func marksOnWire(t *testing.T, withoutOutlets bool) {
 	box, peer, boxIface, peerIface := boxAndPeer(t)
 	counters := countByMark(t, box)
 	wire := peer.Capture(t, peerIface, func(p nstest.Packet) bool { return p.Proto == 17 })
@@ -87,10 +93,14 @@ func TestNetnsMarksOnWire(t *testing.T) {
 	for class := range cfg.Marks {
 		cfg.Marks[class] = dscp.CodePoint(8*class + 2)
 	}
+	cfg.NoOutlets = withoutOutlets
 	var s sender
 	box.Do(t, func() { s = newSender(t, cfg) })
 	if f, ok := s.Actual().Feature(FeatureMark); !ok || !f.Actual {
 		t.Fatalf("fwmark not permitted to root: %+v", s.Actual().Features)
+	}
+	if f, ok := s.Actual().Feature(FeatureOutlets); !ok || f.Actual == withoutOutlets || f.Lost != "" {
+		t.Fatalf("outlets: %+v", s.Actual().Features)
 	}
 	zone := uint32(box.Interface(t, boxIface).Index)
 	paths := []Path{

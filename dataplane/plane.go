@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,6 +24,7 @@ type Plane struct {
 	marks    atomic.Pointer[markTable]
 	super    atomic.Int32 // bytes of one UDP_SEGMENT message at most
 	egresses egresses
+	noOutlet error // why no class has a socket of its own, nil when they have
 	workers  []*Worker
 	streams  streams
 	doors    []*net.TCPListener
@@ -58,6 +60,7 @@ func Open(cfg Config, newHandler func(*Worker) Handler) (*Plane, error) {
 		p.closeDoors()
 		for _, w := range p.workers {
 			w.mail.release()
+			w.closeOutlets()
 		}
 		return nil, fmt.Errorf("open data plane: %w", err)
 	}
@@ -82,6 +85,7 @@ func (p *Plane) makeWorkers(groups [][]*socket) error {
 		for _, g := range groups {
 			w.addSocket(g[id])
 		}
+		w.openOutlets()
 		p.workers = append(p.workers, w)
 	}
 	for _, from := range p.workers {
@@ -101,7 +105,11 @@ func (p *Plane) logLosses() {
 	a := p.Actual()
 	for _, f := range a.Features {
 		if f.Lost != "" {
-			p.cfg.Logger.Warn("kernel feature missing", "feature", f.Name, "without it", f.Lost)
+			why := slog.Attr{}
+			if f.Name == FeatureOutlets {
+				why = slog.Any("error", p.noOutlet)
+			}
+			p.cfg.Logger.Warn("kernel feature missing", "feature", f.Name, "without it", f.Lost, why)
 		}
 	}
 	if a.ReceiveBuffer < a.ReceiveBufferWanted {
@@ -197,6 +205,7 @@ func (p *Plane) Close() error {
 	var errs []error
 	for _, w := range p.workers {
 		w.mail.release()
+		w.closeOutlets()
 		for _, s := range w.socks {
 			errs = append(errs, unix.Close(s.fd))
 		}

@@ -207,8 +207,15 @@ func (p peer) mark(tos int) {
 // hearMarked returns a datagram and its TOS. The socket has to have been told by wantTOS.
 func (p peer) hearMarked() (string, uint8) {
 	p.t.Helper()
+	data, tos, _ := p.hearFrom()
+	return data, tos
+}
+
+// hearFrom is hearMarked with the sender's address.
+func (p peer) hearFrom() (string, uint8, netip.AddrPort) {
+	p.t.Helper()
 	b, oob := make([]byte, 65536), make([]byte, 256)
-	n, oobn, _, _, err := p.ReadMsgUDPAddrPort(b, oob)
+	n, oobn, _, from, err := p.ReadMsgUDPAddrPort(b, oob)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -218,11 +225,11 @@ func (p peer) hearMarked() (string, uint8) {
 	}
 	for _, m := range messages {
 		if m.Header.Type == unix.IP_TOS || m.Header.Type == unix.IPV6_TCLASS {
-			return string(b[:n]), m.Data[0]
+			return string(b[:n]), m.Data[0], netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		}
 	}
 	p.t.Fatal("no TOS came with the datagram")
-	return "", 0
+	return "", 0, from
 }
 
 func (p peer) wantTOS() {

@@ -61,6 +61,13 @@ func newQueue(arena []byte, slots int) *queue {
 	return q
 }
 
+// exit is a way out of the worker: a descriptor and what is to leave through it.
+type exit struct {
+	fd   int
+	out  *queue
+	held *held // nil where no audio leaves
+}
+
 // held keeps audio that found the send buffer full.
 type held struct {
 	queue
@@ -113,18 +120,30 @@ func (w *Worker) extend(p *Path, class dscp.Class, n int) bool {
 	return true
 }
 
-// begin starts a message. Address, source, TOS and fwmark are written now, the rest when the message is complete.
+// begin starts a message. Address, source, TOS and fwmark are written now, as far as the outlet does not stand for them; the rest when the
+// message is complete.
 func (w *Worker) begin(s *socket, p *Path, class dscp.Class, n int) {
-	q := s.out
+	tos := w.plane.marks.Load().tos[class]
+	x, v6 := &s.exit, s.v6
+	o, names := w.outletFor(p, class, tos)
+	if o != nil {
+		x, v6 = &o.exit, o.v6
+	}
+	q := x.out
 	i := q.n
 	q.n++
 	w.queueFull = w.queueFull || q.n == len(q.msgs)
 	c := controlWriter{b: q.controls[i*controlRoom : (i+1)*controlRoom]}
-	c.addSource(p, w.plane.marks.Load().tos[class])
-	if w.plane.features.mark {
-		c.addUint32(unix.SOL_SOCKET, unix.SO_MARK, class.Fwmark())
+	if names {
+		c.addSource(p)
 	}
-	q.hdrs[i].hdr.Namelen = putAddr(q.names[i*addrRoom:], p, s.v6)
+	if o == nil {
+		c.addTOS(p, tos)
+		if w.plane.features.mark {
+			c.addUint32(unix.SOL_SOCKET, unix.SO_MARK, class.Fwmark())
+		}
+	}
+	q.hdrs[i].hdr.Namelen = putAddr(q.names[i*addrRoom:], p, v6)
 	q.msgs[i] = message{
 		path: *p, class: class, at: w.tail, size: n, segment: n, datagrams: 1, controlLen: c.n,
 		closed: !w.coalesce || w.plane.egresses.latched(&p.local),
@@ -146,17 +165,20 @@ func (w *Worker) socketFor(p *Path) *socket {
 	return nil
 }
 
-// Flush sends everything that was committed. The worker does it by itself after every round. What was reserved and not committed is
+// Flush sends everything that was committed, audio first. The worker does it by itself after every round. What was reserved and not committed is
 // void afterwards.
 func (w *Worker) Flush() {
 	w.flushStreams()
-	for _, s := range w.socks {
-		done := 0
-		if s.out.complete(0); w.retryHeld(s) {
-			done = w.send(s, s.out)
+	for _, x := range w.exits {
+		if x.out.n == 0 && !x.holds() {
+			continue
 		}
-		w.shed(s, done)
-		s.out.n = 0
+		done := 0
+		if x.out.complete(0); w.retryHeld(x) {
+			done = w.send(x, x.out)
+		}
+		w.shed(x, done)
+		x.out.n = 0
 	}
 	w.tail, w.last, w.queueFull = 0, nil, false
 }
@@ -177,9 +199,9 @@ func (q *queue) complete(from int) {
 
 // send hands the messages of q to the kernel, past those it refuses, and returns how many are dealt with: all, unless the send buffer
 // is full.
-func (w *Worker) send(s *socket, q *queue) int {
+func (w *Worker) send(x *exit, q *queue) int {
 	for i := 0; i < q.n; {
-		n, errno := sendmmsg(s.fd, q.hdrs[i:q.n])
+		n, errno := sendmmsg(x.fd, q.hdrs[i:q.n])
 		w.stats.SendCalls++
 		for ; n > 0; n-- {
 			w.countSent(&q.msgs[i])
@@ -190,7 +212,7 @@ func (w *Worker) send(s *socket, q *queue) int {
 		case unix.EAGAIN, unix.ENOBUFS:
 			return i
 		default:
-			w.refused(s, q, i, errno)
+			w.refused(x, q, i, errno)
 			i++
 		}
 	}
@@ -198,10 +220,10 @@ func (w *Worker) send(s *socket, q *queue) int {
 }
 
 // refused deals with one message that the kernel would not send.
-func (w *Worker) refused(s *socket, q *queue, i int, errno unix.Errno) {
+func (w *Worker) refused(x *exit, q *queue, i int, errno unix.Errno) {
 	m := &q.msgs[i]
 	if m.datagrams > 1 && (errno == unix.EIO || errno == unix.EINVAL) {
-		w.resendSingly(s, q, i, errno)
+		w.resendSingly(x, q, i, errno)
 		return
 	}
 	w.countRefused(m.class, m.datagrams, errno)
@@ -209,10 +231,10 @@ func (w *Worker) refused(s *socket, q *queue, i int, errno unix.Errno) {
 
 // shed drops the messages from i on, for the send buffer is full, but keeps the audio among them for the next round, so that audio is
 // lost last.
-func (w *Worker) shed(s *socket, i int) {
-	for ; i < s.out.n; i++ {
-		m := &s.out.msgs[i]
-		if m.class != dscp.Audio || !s.held.keep(s.out, i, w.Now()) {
+func (w *Worker) shed(x *exit, i int) {
+	for ; i < x.out.n; i++ {
+		m := &x.out.msgs[i]
+		if m.class != dscp.Audio || !x.held.keep(x.out, i, w.Now()) {
 			w.stats.SendDrops[m.class] += uint64(m.datagrams)
 		}
 	}
@@ -253,14 +275,17 @@ func (h *held) dropFirst(n int) {
 	h.complete(0)
 }
 
+// holds tells whether audio waits for room.
+func (x *exit) holds() bool { return x.held != nil && x.held.n > 0 }
+
 // retryHeld sends the audio kept back before anything else, or gives it up when it has become old. It tells whether nothing is left
 // of it, so that others may have their turn.
-func (w *Worker) retryHeld(s *socket) bool {
-	h := s.held
-	if h.n == 0 {
+func (w *Worker) retryHeld(x *exit) bool {
+	h := x.held
+	if !x.holds() {
 		return true
 	}
-	h.dropFirst(w.send(s, &h.queue))
+	h.dropFirst(w.send(x, &h.queue))
 	if w.Now()-h.since > heldFor {
 		for _, m := range h.msgs[:h.n] {
 			w.stats.SendDrops[m.class] += uint64(m.datagrams)

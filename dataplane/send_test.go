@@ -155,7 +155,7 @@ func TestCoalesceKeepsApart(t *testing.T) {
 	for _, want := range []struct {
 		data string
 		tos  uint8
-	}{{"v1", 34 << 2}, {"a1", 46 << 2}, {"a3", 46 << 2}} {
+	}{{"a1", 46 << 2}, {"a3", 46 << 2}, {"v1", 34 << 2}} { // audio goes first
 		if data, tos := one.hearMarked(); data != want.data || tos != want.tos {
 			t.Errorf("heard %q with %#x, want %+v", data, tos, want)
 		}
@@ -172,7 +172,8 @@ func TestCoalesceKeepsApart(t *testing.T) {
 // is not tried again; others are.
 func TestGSORefused(t *testing.T) {
 	s := newSender(t, testConfig("0.0.0.0:0"))
-	if err := unix.SetsockoptInt(s.workers[0].socks[0].fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
+	fd := s.workers[0].outlets[0].byClass[dscp.Audio].fd
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil {
 		t.Fatal(err)
 	}
 	to := listen(t, "127.0.0.1:0")
@@ -198,7 +199,7 @@ func TestGSORefused(t *testing.T) {
 	if off := s.Actual().WithoutGSO; len(off) != 1 || off[0] != netip.MustParseAddr("127.0.0.1") {
 		t.Errorf("without GSO: %v", off)
 	}
-	if err := unix.SetsockoptInt(s.workers[0].socks[0].fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 0); err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 0); err != nil {
 		t.Fatal(err)
 	}
 	path = pathTo(to, "127.0.0.2")

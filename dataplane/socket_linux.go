@@ -13,7 +13,7 @@ import (
 
 // socket is one worker's UDP socket at one listen address.
 type socket struct {
-	fd      int
+	exit
 	v6      bool // of the family AF_INET6, which may carry mapped IPv4 too
 	v6Only  bool
 	bound   netip.AddrPort
@@ -24,8 +24,6 @@ type socket struct {
 	// The rest is the worker's.
 	ready bool
 	drops uint32 // SO_RXQ_OVFL as of the last datagram
-	out   *queue
-	held  *held
 }
 
 // openSocket makes and binds a socket. The first of a SO_REUSEPORT group joins the group only after binding: so port 0 finds a port

@@ -22,8 +22,8 @@ import (
 //     made of (split); each gets its path from the sender's address and the control messages, and its TOS.
 //  4. The handler gets the batch. It may hand single datagrams over to the worker that is home to their meeting (HandOver), and for
 //     whatever it wants to send it reserves room in the send arena, writes, and commits (send.go).
-//  5. Advance lets the handler do what is due. Flush then sends everything with one sendmmsg per socket; runs of equal size for one
-//     path go as one UDP_SEGMENT message.
+//  5. Advance lets the handler do what is due. Flush then sends everything with one sendmmsg per outlet, a socket that stands for a class
+//     (outlet_linux.go); runs of equal size for one path go as one UDP_SEGMENT message.
 //  6. Workers that got something handed over are woken, the counters published. With more to read the next round begins at once,
 //     otherwise the worker sleeps.
 //
@@ -37,7 +37,10 @@ type Worker struct {
 	handler  Handler
 	log      *slog.Logger
 	socks    []*socket
-	polls    []unix.PollFd // the eventfd, then the sockets
+	outlets  [2]*outlets   // to IPv4 and to IPv6, nil without
+	exits    []*exit       // outlets and sockets, in the order in which they are flushed
+	polls    []unix.PollFd // the eventfd, the sockets, then waiting, which count only while they hold something
+	waiting  []*exit       // outlets of audio
 	timeout  unix.Timespec
 	next     Instant // when Advance wants to be called
 	wantCPU  int
@@ -88,10 +91,18 @@ func newWorker(p *Plane, id int) (*Worker, error) {
 
 // addSocket gives the worker a socket with its outgoing queues.
 func (w *Worker) addSocket(s *socket) {
-	s.out = newQueue(w.arena, w.plane.cfg.Batch)
-	s.held = &held{queue: *newQueue(make([]byte, heldSize), heldSlots)}
+	w.addExit(&s.exit, true)
 	w.socks = append(w.socks, s)
 	w.polls = append(w.polls, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
+}
+
+// addExit gives an exit its queues.
+func (w *Worker) addExit(x *exit, audio bool) {
+	x.out = newQueue(w.arena, w.plane.cfg.Batch)
+	if audio {
+		x.held = &held{queue: *newQueue(make([]byte, heldSize), heldSlots)}
+	}
+	w.exits = append(w.exits, x)
 }
 
 // ID returns the number of the worker, counted from 0.
@@ -156,9 +167,16 @@ func (w *Worker) prepareSleep() *unix.Timespec {
 	for i, s := range w.socks {
 		s.ready = false
 		w.polls[i+1].Events = unix.POLLIN
-		if s.held.n > 0 {
+		if s.holds() {
 			w.polls[i+1].Events |= unix.POLLOUT
 		}
+	}
+	for i, x := range w.waiting {
+		fd := int32(-1) // is passed over
+		if x.holds() {
+			fd = int32(x.fd)
+		}
+		w.polls[1+len(w.socks)+i].Fd = fd
 	}
 	w.mail.sleeping.Store(true)
 	wait := max(0, w.next-w.Now())
