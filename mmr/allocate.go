@@ -44,6 +44,7 @@ type allocation struct {
 // share is what a slot has of its receiver's bandwidth.
 type share struct {
 	layer  Layer
+	room   uint64            // what is left for the layer, in bit/s of RTP, where it is less than all of it; 0 it is not
 	none   bool              // nothing at all
 	grown  dataplane.Instant // when it last grew
 	held   dataplane.Instant // until when it must not
@@ -79,7 +80,7 @@ func (e *endpoint) allocate(now dataplane.Instant) {
 		alloc.Divide(available-min(available, speech), wishes)
 	}
 	for i := range wishes {
-		a.grant(now, i)
+		a.grant(now, i, available == 0)
 	}
 }
 
@@ -122,9 +123,18 @@ func (a *allocation) add(now dataplane.Instant, d *downTrack, v View) {
 		w.Must = true // a screen that moves in jerks can still be read
 	}
 	d.share.notePrice(now, d)
+	var whole *layerInfo // of the encoding
+	var least, most uint64
 	for j := range infos {
 		info := &infos[j]
-		o := alloc.Option{Cost: info.Bitrate + info.Bitrate/overhead, Value: info.value(infos[len(infos)-1].Height)}
+		if j == 0 || infos[j-1].Encoding != info.Encoding {
+			whole = wholeOf(infos[j:])
+			least, most = d.priced(whole)
+		}
+		if least < most && info != whole {
+			continue // all of it can be had for as much
+		}
+		o := alloc.Option{Cost: gross(info.of(whole, least)), Most: gross(info.of(whole, most)), Value: info.value(infos[len(infos)-1].Height)}
 		if !info.Active && info.Encoding == d.share.layer.Encoding && d.share.overdue(now) {
 			o.Cost = 0 // of the one below, see keepRising
 		}
@@ -134,7 +144,7 @@ func (a *allocation) add(now dataplane.Instant, d *downTrack, v View) {
 		}
 	}
 	if d.out != nil && d.accepted {
-		a.most += min(options[len(options)-1].Cost, mostWished)
+		a.most += min(options[len(options)-1].Most, mostWished)
 	}
 	if now < d.share.held {
 		options = options[:max(w.Now+1, 1)]
@@ -145,6 +155,29 @@ func (a *allocation) add(now dataplane.Instant, d *downTrack, v View) {
 	w.Options = options
 	a.wishes[i], a.tracks[i] = w, d
 }
+
+// wholeOf returns the last layer of the encoding that the list begins with.
+func wholeOf(infos []layerInfo) *layerInfo {
+	i := 0
+	for i+1 < len(infos) && infos[i+1].Encoding == infos[0].Encoding {
+		i++
+	}
+	return &infos[i]
+}
+
+// of returns what a layer takes of a rate that the whole of its encoding takes.
+func (info *layerInfo) of(whole *layerInfo, rate uint64) uint64 {
+	if info == whole || whole.Bitrate == 0 {
+		return rate
+	}
+	return info.Bitrate * rate / whole.Bitrate
+}
+
+// gross adds headers to a rate.
+func gross(rate uint64) uint64 { return rate + rate/overhead }
+
+// bare takes them off.
+func bare(rate uint64) uint64 { return rate - rate/(overhead+1) }
 
 // wanted cuts the layers above those that are large enough, and those in between that nobody would want to see: a larger picture that
 // moves in jerks is worse than a smaller one that does not.
@@ -167,6 +200,7 @@ func wanted(infos []layerInfo, height int) []layerInfo {
 func keepRising(options []alloc.Option, layers []Layer, o alloc.Option, l Layer) ([]alloc.Option, []Layer) {
 	if n := len(options); n > 0 && o.Cost <= options[n-1].Cost {
 		o.Cost = options[n-1].Cost
+		o.Most = max(o.Most, o.Cost)
 		options[n-1], layers[n-1] = o, l
 		return options, layers
 	}
@@ -182,8 +216,8 @@ func (info *layerInfo) value(whole int) uint32 {
 	return uint32(size + 250*(int(info.Temporal)+1)/maxTemporal)
 }
 
-// grant has sent into a slot what was divided.
-func (a *allocation) grant(now dataplane.Instant, i int) {
+// grant has sent into a slot what was divided, or all that is asked for.
+func (a *allocation) grant(now dataplane.Instant, i int, unlimited bool) {
 	w, d := &a.wishes[i], a.tracks[i]
 	d.share.note(now, w)
 	if w.Choice == alloc.Nothing {
@@ -191,7 +225,10 @@ func (a *allocation) grant(now dataplane.Instant, i int) {
 		d.starve(now, true)
 		return
 	}
-	d.share.none, d.share.layer = false, a.layers[i][w.Choice]
+	d.share.none, d.share.layer, d.share.room = false, a.layers[i][w.Choice], bare(w.Room)
+	if o := &w.Options[w.Choice]; unlimited || o.Cost == o.Most || w.Room >= o.Most {
+		d.share.room = 0
+	}
 	d.aim(now, d.share.layer)
 	d.starve(now, false)
 }

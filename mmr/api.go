@@ -51,12 +51,14 @@ type EndpointConfig struct {
 	// ClientOffers says that the client makes the offer (Endpoint.Accept), as WHIP and WHEP have it. Then all media travel on one transport,
 	// and whoever sends nothing is sent one voice, the loudest, and VideoSlots pictures; whoever sends is sent nothing.
 	ClientOffers bool
+	// Adapts says that the client sends pictures no larger than it is told: by RatesWanted, or with ClientOffers by REMB.
+	Adapts bool
 	// Notify takes the endpoint's events. It is called on a worker's thread: it must hand the value on and return at once.
 	Notify func(Event)
 }
 
 // Event is something that the owner of an endpoint wants to know. The dynamic types are SlotsChanged, TransportsChanged, SpeakerChanged,
-// EncodingsWanted, CodecsWanted and Gone.
+// EncodingsWanted, RatesWanted, CodecsWanted and Gone.
 type Event any
 
 // SlotsChanged says who is in which slot; it is always whole.

@@ -212,6 +212,7 @@ func (e *endpoint) acceptOffer(now dataplane.Instant, o *ClientOffer) (descripti
 		section := description.Section{Mid: theirs.Mid, Kind: theirs.Kind, Codecs: s.codecs}
 		switch {
 		case entry.Up:
+			e.cfg.Adapts = e.cfg.Adapts || slices.Contains(s.codecs[0].Feedback, "goog-remb")
 			section.Extensions = t.ids.agree(s.ids)
 			if section.Encodings = t.ids.encodings(s.medium, theirs); section.Encodings != nil {
 				entry.RIDs = section.Encodings

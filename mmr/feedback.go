@@ -12,7 +12,8 @@ import (
 const (
 	// maxCompound bounds one RTCP datagram, so that it leaves room for what may be wrapped around it.
 	maxCompound = 1100
-	// generousBitrate is what senders are told that the box can take (REMB): estimating is left to transport-wide feedback.
+	// generousBitrate is what senders are told that the box can take (REMB), unless there is use for less: estimating is left to transport-wide
+	// feedback.
 	generousBitrate = 12_000_000
 	rembEvery       = dataplane.Instant(time.Second)
 	// firstRoundTrip is assumed before a peer has reported.
@@ -91,7 +92,7 @@ func (e *endpoint) feedback(now dataplane.Instant) {
 		}
 		if (Medium(m) != Audio || n > 1) && now >= t.nextREMB {
 			t.nextREMB = now + rembEvery
-			t.sendRTCP(class, appendREMB(b, e.reporter, generousBitrate, ssrcs[:n]))
+			t.sendRTCP(class, appendREMB(b, e.reporter, e.uplink(), ssrcs[:n]))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,12 @@ type simulcaster struct {
 	keys    [maxEncodings]uint64 // requests that were served
 	sent    [maxEncodings]int    // pictures
 	able    int                  // encodings that it can send
+	rates   [maxEncodings]uint64 // that it was told, 0 none
+	obeys   bool
 }
+
+// usualSizes are the bytes of a picture of each encoding, on average.
+var usualSizes = [maxEncodings]int{625, 2083, 6250}
 
 var simulcastHeights = [maxEncodings]int{180, 360, 720}
 
@@ -31,13 +37,24 @@ func newSimulcaster(t *testing.T, sh *shard, id EndpointID) *simulcaster {
 	s := &simulcaster{told: []string{"l", "m", "h"}, able: maxEncodings, tt: transportTracks{ids: offeredIDs}}
 	s.e, _ = bareEndpoint(t, sh, id, 0)
 	s.e.cfg.Notify = func(e Event) {
-		if e, ok := e.(EncodingsWanted); ok && e.Medium == Video {
-			s.told = e.RIDs
+		switch e := e.(type) {
+		case EncodingsWanted:
+			if e.Medium == Video {
+				s.told = e.RIDs
+			}
+		case RatesWanted:
+			s.rates = [maxEncodings]uint64{}
+			for _, c := range e.Ceilings {
+				s.rates[strings.Index("lmh", c.RID)] = c.Bitrate
+			}
 		}
 	}
 	s.e.up[Video].bindTo(1, &s.tt, &answered{RIDs: []string{"l", "m", "h"}, Formats: formatsFor(Video)})
 	return s
 }
+
+// shotEvery is how often play has a picture sent.
+const shotEvery = 33 * time.Millisecond
 
 // shoot sends the next picture, 30 a second, some 150, 500 and 1500 kbit/s.
 func (s *simulcaster) shoot(now dataplane.Instant) {
@@ -60,7 +77,10 @@ func (s *simulcaster) shoot(now dataplane.Instant) {
 			s.tl0[i]++
 		}
 		s.sent[i]++
-		size := [...]int{625, 2083, 6250}[i] * [...]int{16, 8, 8}[level] / 10
+		size := usualSizes[i] * [...]int{16, 8, 8}[level] / 10
+		if told := int(s.rates[i]) * int(shotEvery/time.Millisecond) / 8000; s.obeys && told > 0 {
+			size = min(size, told*[...]int{16, 8, 8}[level]/10)
+		}
 		for left, first := size, true; left > 0; first = false {
 			n := min(left, 1000)
 			left -= n
@@ -103,7 +123,7 @@ func newStage(t *testing.T) *stage {
 // play lets time pass.
 func (g *stage) play(d time.Duration) {
 	for end := g.now + dataplane.Instant(d); g.now < end; {
-		g.now += dataplane.Instant(time.Second / 30)
+		g.now += dataplane.Instant(shotEvery - 6*time.Millisecond)
 		g.sender.shoot(g.now)
 		g.sh.flush(g.now)
 		for range 6 {

@@ -79,6 +79,16 @@ func (r *rateMeter) restart() {
 // known tells whether anything was ever measured.
 func (r *rateMeter) known() bool { return r.smooth[0][0] > 0 }
 
+// sum returns the smoothed rate of all layers, in bit/s.
+func (r *rateMeter) sum() (sum uint64) {
+	for s := range r.smooth {
+		for _, rate := range r.smooth[s] {
+			sum += rate
+		}
+	}
+	return sum
+}
+
 // layers appends what was measured, each layer with those below it.
 func (r *rateMeter) layers(list []layerInfo, encoding uint8, height int, active bool) []layerInfo {
 	top := 0

@@ -285,6 +285,9 @@ func (sh *shard) tick(now dataplane.Instant) {
 			e.report(now)
 		}
 	}
+	if sh.phase == 0 {
+		sh.updateCeilings(now)
+	}
 }
 
 // transportReady says that a transport has keys and a path, again or for the first time.

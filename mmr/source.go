@@ -79,7 +79,8 @@ type source struct {
 	tapped   int          // links that want it
 	voice    *speaker.Voice[*source]
 	rate     rateMeter // of pictures
-	height   int       // of the picture, 0 unknown
+	ceiling  ceiling
+	height   int // of the picture, 0 unknown
 
 	structures *structures // of dependency descriptors, nil before the first
 	parameters bool        // sequence parameters of H.264 come in the stream

@@ -27,6 +27,7 @@ type tracks struct {
 	allocated  uint64 // what budget.available said when it was last divided
 	reporter   uint32 // SSRC of what is sent about its own streams
 	toldCodecs CodecsWanted
+	toldRates  []Ceiling
 	senderTime senderTime
 	nextReport dataplane.Instant
 	// nextAllocation is when the budget is divided again.

@@ -209,7 +209,7 @@ func (m *meeting) admit(j join) (*session, error) {
 		}
 	}
 	s.wishes = make([]wire.View, s.videoSlots)
-	if err := m.equip(s, mmr.EndpointConfig{Send: s.send, VideoSlots: s.videoSlots}); err != nil {
+	if err := m.equip(s, mmr.EndpointConfig{Send: s.send, VideoSlots: s.videoSlots, Adapts: j.hello.Adapts}); err != nil {
 		return nil, err
 	}
 	s.channel = j.channel

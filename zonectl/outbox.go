@@ -21,6 +21,7 @@ const (
 	latestSpeaker
 	latestCodecs
 	latestLayers
+	latestRates
 	latestQuality // of the monitor, not of the router
 	numLatest
 )
@@ -38,6 +39,8 @@ func kindOf(e mmr.Event) (latest, bool) {
 		return latestCodecs, true
 	case mmr.EncodingsWanted:
 		return latestLayers, true
+	case mmr.RatesWanted:
+		return latestRates, true
 	}
 	return 0, false
 }

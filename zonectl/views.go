@@ -139,6 +139,8 @@ func message(e mmr.Event) wire.Message {
 		return codecsMessage(e)
 	case mmr.EncodingsWanted: // only cameras send more than one
 		return wire.SendLayers{Media: []wire.MediumLayers{{Medium: nameOf(e.Medium), RIDs: e.RIDs}}}
+	case mmr.RatesWanted:
+		return ratesMessage(e)
 	case wire.Quality:
 		return e
 	}
@@ -154,6 +156,15 @@ func codecsMessage(e mmr.CodecsWanted) wire.Message {
 		}
 	}
 	return wire.SendCodecs{Media: list}
+}
+
+// ratesMessage names the encodings that have a ceiling.
+func ratesMessage(e mmr.RatesWanted) wire.Message {
+	list := make([]wire.Ceiling, 0, len(e.Ceilings))
+	for _, c := range e.Ceilings {
+		list = append(list, wire.Ceiling{Medium: nameOf(c.Medium), RID: c.RID, Bitrate: c.Bitrate})
+	}
+	return wire.SendRates{Ceilings: list}
 }
 
 func midOf(s mmr.Slot) string { return s.Medium.String() + strconv.Itoa(s.Index) }

@@ -58,7 +58,7 @@ var kinds = tabulate(
 	of[SetShare](ByClient), of[SendChat](ByClient), of[HostMute](ByClient), of[HostRemove](ByClient), of[HostLock](ByClient),
 	of[HostEnd](ByClient), of[ClaimHost](ByClient), of[Report](ByClient), of[Ping](ByClient), of[Leave](ByClient),
 	of[Welcome](ByServer), of[Offer](ByServer), of[Participants](ByServer), of[Joined](ByServer), of[Left](ByServer),
-	of[MeetingChanged](ByServer), of[Slots](ByServer), of[SendLayers](ByServer), of[Speaker](ByServer), of[SendCodecs](ByServer), of[Transports](ByServer),
+	of[MeetingChanged](ByServer), of[Slots](ByServer), of[SendLayers](ByServer), of[SendRates](ByServer), of[Speaker](ByServer), of[SendCodecs](ByServer), of[Transports](ByServer),
 	of[Chat](ByServer), of[Quality](ByServer),
 	of[Muted](ByServer), of[RoleChanged](ByServer), of[Failure](ByServer), of[Bye](ByServer), of[Pong](ByServer),
 )

@@ -18,6 +18,7 @@ type (
 		Name       string   `json:"name"`             // of the person
 		Send       []Medium `json:"send,omitempty"`   // media that the client may send; content may be offered and unused
 		VideoSlots int      `json:"video_slots"`      // 0 to MaxVideoSlots
+		Adapts     bool     `json:"adapts,omitempty"` // the client obeys SendRates
 		Resume     *Resume  `json:"resume,omitempty"` // instead of a new session
 	}
 
@@ -184,6 +185,11 @@ type (
 		Media []MediumLayers `json:"media"`
 	}
 
+	// SendRates says of which encodings there is no use for more than so much. Always whole: what is not named has no ceiling.
+	SendRates struct {
+		Ceilings []Ceiling `json:"ceilings"`
+	}
+
 	// Speaker is the participant who speaks loudest, after hysteresis; empty for nobody.
 	Speaker struct {
 		Participant string `json:"participant"`
@@ -291,6 +297,7 @@ func (MeetingChanged) Type() string { return "meeting-changed" }
 func (Slots) Type() string          { return "slots" }
 func (SendCodecs) Type() string     { return "send-codecs" }
 func (SendLayers) Type() string     { return "send-layers" }
+func (SendRates) Type() string      { return "send-rates" }
 func (Speaker) Type() string        { return "speaker" }
 func (Transports) Type() string     { return "transports" }
 func (Quality) Type() string        { return "quality" }

@@ -344,6 +344,18 @@ func (m SendLayers) validate() error {
 	return c.err()
 }
 
+func (m SendRates) validate() error {
+	var c checks
+	most := len(Media) * MaxRIDs
+	c.between("ceilings: entries", len(m.Ceilings), 0, most)
+	for _, one := range m.Ceilings[:min(len(m.Ceilings), most)] {
+		c.medium(one.Medium)
+		c.length("rid", one.RID, 0, MaxID)
+		c.that(one.Bitrate > 0, "bitrate: 0 is no ceiling")
+	}
+	return c.err()
+}
+
 func (m Speaker) validate() error {
 	var c checks
 	c.length("participant", m.Participant, 0, MaxID)

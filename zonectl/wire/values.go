@@ -66,6 +66,13 @@ type MediumLayers struct {
 	RIDs   []string `json:"rids"` // as the answer named them; empty: none
 }
 
+// Ceiling is how much of one encoding there is use for.
+type Ceiling struct {
+	Medium  Medium `json:"medium"`
+	RID     string `json:"rid,omitempty"` // empty without simulcast
+	Bitrate uint64 `json:"bitrate"`       // bit/s of RTP
+}
+
 // View asks for a picture in a video slot.
 type View struct {
 	Slot        int    `json:"slot"`                  // 0 to slots-1

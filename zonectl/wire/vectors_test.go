@@ -19,7 +19,7 @@ type vector struct {
 // vectors has the Go value of each vector, by file.
 var vectors = map[string]Message{
 	"hello": Hello{MinVersion: 1, MaxVersion: 2, Client: "meetzone-web/1", Token: "eyJhbGciOiJFZERTQSJ9.e30.c2ln", Name: "김민지",
-		Send: []Medium{Audio, Video, Content}, VideoSlots: 9},
+		Send: []Medium{Audio, Video, Content}, VideoSlots: 9, Adapts: true},
 	"hello-resume": Hello{MinVersion: 1, MaxVersion: 1, Client: "zoneclient/1", Name: "Ben", VideoSlots: 25,
 		Resume: &Resume{Session: "S6QKZ7", Secret: "P3XW2M", State: 42}},
 	"answer":    Answer{Generation: 1, SDP: "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\n"},
@@ -50,6 +50,7 @@ var vectors = map[string]Message{
 		{Mid: "content0", Medium: Content}}},
 	"send-codecs": SendCodecs{Media: []MediumCodec{{Medium: Video, Codec: "vp9"}, {Medium: Content, Codec: "vp8"}}},
 	"send-layers": SendLayers{Media: []MediumLayers{{Medium: Video, RIDs: []string{"l", "m"}}}},
+	"send-rates":  SendRates{Ceilings: []Ceiling{{Medium: Video, RID: "m", Bitrate: 380000}, {Medium: Content, Bitrate: 400000}}},
 	"speaker":     Speaker{Participant: "anna"},
 	"transports": Transports{Transports: []TransportState{{Medium: Audio, State: "connected", Rung: "udp", Local: "192.0.2.1:8801",
 		Remote: "[2001:db8::7]:50000", Cipher: "SRTP_AEAD_AES_128_GCM", DSCP: 46}, {Medium: Video, State: "new", DSCP: -1}}},

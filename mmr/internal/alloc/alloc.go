@@ -8,7 +8,8 @@ const spare = 8
 
 // Option is something that a wish can be granted.
 type Option struct {
-	Cost  uint64 // bit/s
+	Cost  uint64 // bit/s, at least
+	Most  uint64 // what it costs when there is enough, no less than Cost: its sender follows what it is given
 	Value uint32 // how much of what was wished for that is; wishes of the same importance are kept equal in it
 }
 
@@ -20,6 +21,7 @@ type Wish struct {
 	Must     bool     // its least option is granted even where it does not fit
 	Now      int      // the option that it has, or Nothing
 	Choice   int      // is written by Divide
+	Room     uint64   // is written by Divide: what the choice may cost, from Cost to Most
 }
 
 // cost is what an option is reckoned at: more when the wish would have to be raised to it.
@@ -52,11 +54,13 @@ func (w *Wish) value() uint32 {
 // granted. It returns what is left.
 func Divide(available uint64, wishes []Wish) (left uint64) {
 	for i := range wishes {
-		wishes[i].Choice = Nothing
+		wishes[i].Choice, wishes[i].Room = Nothing, 0
 	}
 	for class, ok := lowest(wishes); ok; class, ok = above(wishes, class) {
+		granted := available
 		available = grantLeast(available, wishes, class)
-		available = raiseAll(available, wishes, class)
+		raiseAll(available, wishes, class)
+		available = stretchAll(granted, wishes, class)
 	}
 	return available
 }
@@ -102,7 +106,7 @@ func grantLeast(available uint64, wishes []Wish, class int) uint64 {
 }
 
 // raiseAll spends the rest on the wishes of a class that have their least option.
-func raiseAll(available uint64, wishes []Wish, class int) uint64 {
+func raiseAll(available uint64, wishes []Wish, class int) {
 	for {
 		best := -1
 		for i := range wishes {
@@ -115,11 +119,59 @@ func raiseAll(available uint64, wishes []Wish, class int) uint64 {
 			}
 		}
 		if best < 0 {
-			return available
+			return
 		}
 		available -= wishes[best].raise()
 		wishes[best].Choice++
 	}
+}
+
+// stretchAll gives the choices of a class what they cost, and what is left of what the class was given: the important ones first, equals the
+// same, as far as each can use it.
+func stretchAll(available uint64, wishes []Wish, class int) uint64 {
+	for i := range wishes {
+		if w := &wishes[i]; w.Class == class && w.Choice >= 0 {
+			w.Room = w.Options[w.Choice].Cost
+			available -= min(available, w.Room)
+		}
+	}
+	for available > 0 {
+		priority, n := 0, uint64(0)
+		for i := range wishes {
+			w := &wishes[i]
+			if w.Class != class || !w.stretches() {
+				continue
+			}
+			if n == 0 || w.Priority > priority {
+				priority, n = w.Priority, 0
+			}
+			if w.Priority == priority {
+				n++
+			}
+		}
+		if n == 0 {
+			break
+		}
+		available = stretch(available, wishes, class, priority, max(available/n, 1))
+	}
+	return available
+}
+
+// stretches tells whether the wish can use more than it has.
+func (w *Wish) stretches() bool { return w.Choice >= 0 && w.Room < w.Options[w.Choice].Most }
+
+// stretch gives each wish of a priority as much as it can use of a part.
+func stretch(available uint64, wishes []Wish, class, priority int, part uint64) uint64 {
+	for i := range wishes {
+		w := &wishes[i]
+		if w.Class != class || w.Priority != priority || !w.stretches() {
+			continue
+		}
+		more := min(part, w.Options[w.Choice].Most-w.Room, available)
+		w.Room += more
+		available -= more
+	}
+	return available
 }
 
 // before tells whether a wish is to be raised sooner than another.

@@ -52,6 +52,39 @@ func TestDivide(t *testing.T) {
 	}
 }
 
+// TestRoom: senders that follow what they are given have all that is left, a lower class before a higher one, the important first, equals the same.
+func TestRoom(t *testing.T) {
+	adapting := func() []Option {
+		return []Option{{Cost: 60_000, Most: 150_000, Value: 250}, {Cost: 200_000, Most: 500_000, Value: 500}, {Cost: 600_000, Most: 1_500_000, Value: 1000}}
+	}
+	for _, c := range []struct {
+		name      string
+		available uint64
+		wishes    []Wish
+		want      []uint64
+	}{
+		{"alone", 436_000, []Wish{{Class: 1, Options: adapting(), Now: 1}}, []uint64{436_000}},
+		{"no more than can be used", 9_000_000, []Wish{{Class: 1, Options: adapting(), Now: 1}}, []uint64{1_500_000}},
+		{"less than the least", 50_000, []Wish{{Class: 1, Options: adapting(), Now: 0}}, []uint64{0}},
+		{"equals", 850_000, []Wish{{Class: 1, Options: adapting(), Now: 1}, {Class: 1, Options: adapting(), Now: 1}}, []uint64{425_000, 425_000}},
+		{"the important one", 420_000, []Wish{{Class: 1, Priority: 1, Options: adapting(), Now: 1}, {Class: 1, Options: adapting(), Now: 0}}, []uint64{360_000, 60_000}},
+		{"content first", 700_000, []Wish{{Class: 1, Options: adapting(), Now: 1}, {Options: adapting()[1:2], Now: 0}}, []uint64{200_000, 500_000}},
+		{"one that does not adapt", 700_000, []Wish{{Class: 1, Options: []Option{{Cost: 500_000}}, Now: 0}, {Class: 1, Options: adapting(), Now: 0}}, []uint64{500_000, 150_000}},
+	} {
+		left := Divide(c.available, c.wishes)
+		sum := uint64(0)
+		for i := range c.wishes {
+			if c.wishes[i].Room != c.want[i] {
+				t.Errorf("%s: wish %d has %d, want %d", c.name, i, c.wishes[i].Room, c.want[i])
+			}
+			sum += c.wishes[i].Room
+		}
+		if sum+left != c.available {
+			t.Errorf("%s: %d granted and %d left of %d", c.name, sum, left, c.available)
+		}
+	}
+}
+
 // TestDivideHolds throws random wishes at Divide: it never spends more than there is, never leaves a less important wish with something
 // while one of more importance and no higher cost has nothing, and looking again with the same numbers soon changes nothing.
 func TestDivideHolds(t *testing.T) {
@@ -64,7 +97,7 @@ func TestDivideHolds(t *testing.T) {
 			for range 1 + r.IntN(6) {
 				cost += 20_000 + r.Uint64N(600_000)
 				value += uint32(r.IntN(300))
-				options = append(options, Option{Cost: cost, Value: value})
+				options = append(options, Option{Cost: cost, Most: cost + r.Uint64N(2)*r.Uint64N(500_000), Value: value})
 			}
 			wishes[i] = Wish{Class: r.IntN(2), Priority: r.IntN(3), Options: options, Now: r.IntN(len(options)+1) - 1}
 		}
@@ -73,7 +106,10 @@ func TestDivideHolds(t *testing.T) {
 		spent := uint64(0)
 		for i, w := range wishes {
 			if w.Choice >= 0 {
-				spent += w.Options[w.Choice].Cost
+				spent += w.Room
+				if o := w.Options[w.Choice]; w.Room < o.Cost || w.Room > max(o.Most, o.Cost) {
+					t.Fatalf("wish %d has room for %d: %+v", i, w.Room, o)
+				}
 			}
 			for _, other := range wishes {
 				if w.Choice < 0 && other.Choice >= 0 && w.Class == other.Class && w.Priority > other.Priority && w.cost(0) <= other.cost(0) {

@@ -76,6 +76,11 @@ export class Connection {
     void this.#peer?.setNeeded(media);
   }
 
+  /** @param {import('./protocol.js').Ceiling[]} ceilings of which encodings there is no use for more */
+  setCeilings(ceilings) {
+    void this.#peer?.setCeilings(ceilings);
+  }
+
   /** The control channel is back. */
   resumed() {
     this.#recovery.resumed(this.alive);

@@ -29,6 +29,9 @@ const ENCODINGS = {
   h: { scale: 1, bitrate: 1_700_000 },
 };
 
+/** Below that, in bit/s, no encoder makes a picture of it. */
+const LEAST = 30_000;
+
 /** Three layers in time: whoever has little bandwidth is sent every second picture, or every fourth. */
 const TEMPORAL = 'L1T3';
 
@@ -83,19 +86,22 @@ export class Peer {
   codecs;
   /** @type {Map<Medium, string[]>} the encodings that somebody looks at, by RID; all where nothing is said */
   needed;
+  /** @type {import('./protocol.js').Ceiling[]} of which encodings nobody can be sent more */
+  ceilings;
   /** Parameters are read, changed and set: one change after the other. */
   #tuning = Promise.resolve();
   #closed = false;
 
   /**
    * @param {Tracks} tracks what is sent at present
-   * @param {{codecs: Map<Medium, string>, needed: Map<Medium, string[]>}|null} before the peer before, and what the box asked of it
+   * @param {{codecs: Map<Medium, string>, needed: Map<Medium, string[]>, ceilings: import('./protocol.js').Ceiling[]}|null} before the peer before, and what the box asked of it
    * @param {PeerEvents} events
    * @param {RTCIceServer[]} iceServers
    */
   constructor(tracks, before, events, iceServers) {
     this.codecs = new Map(before?.codecs);
     this.needed = new Map(before?.needed);
+    this.ceilings = before?.ceilings ?? [];
     this.#events = events;
     this.#tracks = { ...tracks };
     this.#pc = new RTCPeerConnection({ bundlePolicy: 'balanced', iceServers });
@@ -169,6 +175,22 @@ export class Peer {
     }
   }
 
+  /**
+   * Sends no more of an encoding than anybody can be sent.
+   * @param {import('./protocol.js').Ceiling[]} ceilings
+   */
+  async setCeilings(ceilings) {
+    const media = new Set([...this.ceilings, ...ceilings].map((one) => one.medium));
+    this.ceilings = ceilings;
+    for (const medium of media) await this.#tune(medium);
+  }
+
+  /** @param {Medium} medium @param {string} rid @param {number} usual bit/s */
+  #rate(medium, rid, usual) {
+    const ceiling = this.ceilings.find((one) => one.medium === medium && (one.rid ?? '') === rid);
+    return ceiling ? Math.min(usual, Math.max(ceiling.bitrate, LEAST)) : usual;
+  }
+
   /** @param {Medium} medium */
   sender(medium) {
     return this.#up(medium)?.sender ?? null;
@@ -217,7 +239,7 @@ export class Peer {
     if (encodings.length > 0) encodings[0].priority = encodings[0].networkPriority = wanted.priority;
     for (const encoding of encodings) {
       const layer = encodings.length > 1 ? ENCODINGS[encoding.rid ?? ''] : undefined;
-      encoding.maxBitrate = layer?.bitrate ?? wanted.bitrate;
+      encoding.maxBitrate = this.#rate(medium, layer ? encoding.rid ?? '' : '', layer?.bitrate ?? wanted.bitrate);
       if (layer) encoding.scaleResolutionDownBy = layer.scale;
       if (layer) encoding.active = needed?.includes(encoding.rid ?? '') ?? true;
       if (temporal && wanted.temporal) encoding.scalabilityMode = TEMPORAL;

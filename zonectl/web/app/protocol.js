@@ -10,6 +10,7 @@
 /** @typedef {{mid: string, medium: Medium, participant?: string, paused?: boolean}} Slot */
 /** @typedef {{medium?: Medium, urls: string[], username: string, credential: string}} Relay */
 /** @typedef {{slot: number, participant?: string, height?: number, priority?: number}} View */
+/** @typedef {{medium: Medium, rid?: string, bitrate: number}} Ceiling */
 /** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number}} TransportState */
 /** @typedef {{score: number, loss?: number, jitter_ms: number, rtt_ms: number, bitrate: number, fps?: number, freezes?: number, frozen?: number, concealed?: number}} FlowQuality */
 /** @typedef {{medium: Medium, up?: FlowQuality, down?: FlowQuality}} MediumQuality */
@@ -60,6 +61,7 @@ const SERVER = {
   slots: object({ slots: list(slot) }),
   'send-codecs': object({ media: list(object({ medium, codec: string })) }),
   'send-layers': object({ media: list(object({ medium, rids: list(string) })) }),
+  'send-rates': object({ ceilings: list(object({ medium, rid: optional(string), bitrate: number })) }),
   speaker: object({ participant: string }),
   quality: object({ media: list(judged) }),
   transports: object({ transports: list(transport) }),

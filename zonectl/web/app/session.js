@@ -134,6 +134,7 @@ export class Session {
       name: cut(this.#wish.name, MAX_NAME),
       send: MEDIA,
       video_slots: this.#videoSlots,
+      adapts: true,
       resume,
     };
   }
@@ -148,6 +149,7 @@ export class Session {
     muted: (message) => this.#muted(message),
     'send-codecs': ({ media }) => this.#connection.setCodecs(media ?? []),
     'send-layers': ({ media }) => this.#connection.setNeeded(media ?? []),
+    'send-rates': ({ ceilings }) => this.#connection.setCeilings(ceilings ?? []),
     'role-changed': ({ role }) => notify(this.#store, 'info', t(role === 'host' ? 'notice.host' : 'notice.nohost')),
     failure: (message) => this.#failure(message),
     bye: ({ error }) => this.#bye(error),

@@ -18,6 +18,7 @@ test('messages of the server are taken whole, unknown ones left aside', () => {
     { type: 'transports', transports: [{ medium: 'video', state: 'connected', rung: 'udp', dscp: 34 }] },
     { type: 'send-layers', media: [{ medium: 'video', rids: ['l', 'm'] }] },
     { type: 'send-layers', media: [{ medium: 'video', rids: [] }] },
+    { type: 'send-rates', ceilings: [{ medium: 'video', rid: 'm', bitrate: 380000 }, { medium: 'content', bitrate: 400000 }] },
     { type: 'bye', error: { code: 'ended', text: 'T' } },
     { type: 'pong', sent: 1 },
   ];
@@ -30,7 +31,7 @@ test('what is no message is refused', () => {
   const bad = [
     '', 'x', '[]', 'null', '1', '{}', '{"type":1}', '{"type":"left","state":1}', '{"type":"offer","generation":"1","fresh":true,"sdp":""}',
     '{"type":"slots","slots":[{"mid":"audio0","medium":"smell"}]}', '{"type":"slots","slots":[null]}', '{"type":"bye","error":"no"}',
-    '{"type":"participants","state":1,"participants":{}}', '{"type":"send-layers","media":[{"medium":"video","rids":[1]}]}',
+    '{"type":"participants","state":1,"participants":{}}', '{"type":"send-layers","media":[{"medium":"video","rids":[1]}]}', '{"type":"send-rates","ceilings":[{"medium":"video","bitrate":"1"}]}',
   ];
   for (const text of bad) assert.throws(() => decode(text), undefined, text);
 });

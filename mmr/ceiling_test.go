@@ -1,0 +1,129 @@
+package mmr
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// newAdapting returns a stage whose sender makes pictures as large as it is told.
+func newAdapting(t *testing.T) *stage {
+	g := newStage(t)
+	g.sender.e.cfg.Adapts, g.sender.obeys = true, true
+	return g
+}
+
+// rateInto returns what is sent into a viewer's first slot in some time, in bit/s.
+func (g *stage) rateInto(e *endpoint, d time.Duration) uint64 {
+	before := e.slots[Video][0].bytes
+	g.play(d)
+	return uint64(float64(e.slots[Video][0].bytes-before) * 8 / d.Seconds())
+}
+
+// TestCeilings: whatever a path carries, one receiver is sent the largest encoding that is good for something with it, and it fills the path.
+func TestCeilings(t *testing.T) {
+	g := newAdapting(t)
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	g.looks(viewer, 0)
+	g.play(3 * time.Second)
+	for _, c := range []struct {
+		limit  uint64
+		height int
+	}{{750_000, 720}, {500_000, 360}, {250_000, 360}, {165_000, 180}, {120_000, 180}, {700_000, 720}, {350_000, 360}} {
+		t.Run(fmt.Sprint(c.limit), func(t *testing.T) {
+			viewer.budget.limit(c.limit)
+			g.play(8 * time.Second)
+			if got := shown(viewer); got != c.height {
+				t.Errorf("%d lines are shown, want %d", got, c.height)
+			}
+			could := c.limit
+			if c.limit == 165_000 {
+				could = 150_000 // the smallest encoding whole
+			}
+			rate := gross(g.rateInto(viewer, 4*time.Second))
+			if rate > c.limit || rate*100 < could*85 {
+				t.Errorf("%d bit/s are sent of %d", rate, could)
+			}
+		})
+	}
+}
+
+// TestCeilingsOfOthers: who has room for all of an encoding is sent all of it, whoever else is there.
+func TestCeilingsOfOthers(t *testing.T) {
+	g := newAdapting(t)
+	slow, _ := bareEndpoint(t, g.sh, "slow", 1)
+	fast, _ := bareEndpoint(t, g.sh, "fast", 1)
+	g.looks(slow, 0)
+	slow.budget.limit(500_000)
+	g.looks(fast, 360)
+	g.play(6 * time.Second)
+	if rate := g.rateInto(fast, 4*time.Second); shown(fast) != 360 || rate < 475_000 {
+		t.Errorf("%d lines and %d bit/s for the one who has room", shown(fast), rate)
+	}
+	if rate := g.rateInto(slow, 4*time.Second); rate > 500_000 {
+		t.Errorf("%d bit/s for the one who has room for 500000", rate)
+	}
+	g.looks(fast, 180)
+	g.play(4 * time.Second)
+	if rate := gross(g.rateInto(slow, 4*time.Second)); shown(slow) != 360 || rate < 425_000 {
+		t.Errorf("when nobody else is sent the encoding, %d lines and %d bit/s", shown(slow), rate)
+	}
+	before := g.rateInto(slow, time.Second)
+	slow.budget.limit(790_000)
+	g.looks(fast, 720)
+	g.play(3 * time.Second)
+	if rate := g.rateInto(fast, 2*time.Second); shown(fast) != 720 || rate < 1_400_000 {
+		t.Errorf("a second after looking, %d lines and %d bit/s (%d before)", shown(fast), rate, before)
+	}
+}
+
+// TestCeilingForTwo: two receivers whose paths are about the same are sent the same; one with much less is not what the other is held to.
+func TestCeilingForTwo(t *testing.T) {
+	g := newAdapting(t)
+	one, _ := bareEndpoint(t, g.sh, "one", 1)
+	two, _ := bareEndpoint(t, g.sh, "two", 1)
+	for _, e := range []*endpoint{one, two} {
+		g.looks(e, 0)
+	}
+	for _, c := range []struct{ one, two uint64 }{{500_000, 420_000}, {500_000, 200_000}} {
+		one.budget.limit(c.one)
+		two.budget.limit(c.two)
+		g.play(8 * time.Second)
+		a, b := gross(g.rateInto(one, 4*time.Second)), gross(g.rateInto(two, 4*time.Second))
+		if a > c.one || b > c.two || a < min(c.one, c.two*2)*8/10 || b < min(c.two, 150_000)*8/10 {
+			t.Errorf("%d of %d and %d of %d bit/s; %d and %d lines", a, c.one, b, c.two, shown(one), shown(two))
+		}
+	}
+}
+
+// TestDefiedCeiling: a sender that goes on as before is reckoned with as it is.
+func TestDefiedCeiling(t *testing.T) {
+	g := newAdapting(t)
+	g.sender.obeys = false
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	g.looks(viewer, 0)
+	g.play(3 * time.Second)
+	viewer.budget.limit(300_000)
+	g.play(12 * time.Second)
+	if rate := g.rateInto(viewer, 4*time.Second); rate > 300_000 || rate == 0 {
+		t.Errorf("%d bit/s are sent of 300000", rate)
+	}
+	if g.sender.rates[1] != 0 || shown(viewer) != 180 {
+		t.Errorf("the sender is still told %d, and %d lines are shown", g.sender.rates, shown(viewer))
+	}
+}
+
+// TestCeilingBeforeMeasured: a receiver whose path is known before anything has come fills it as well.
+func TestCeilingBeforeMeasured(t *testing.T) {
+	g := newAdapting(t)
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	viewer.budget.limit(300_000)
+	g.looks(viewer, 0)
+	sent := uint64(0)
+	for range 5 {
+		sent = g.rateInto(viewer, 2*time.Second)
+	}
+	if sent > 300_000 || sent < 240_000 {
+		t.Errorf("%d bit/s are sent of 300000", sent)
+	}
+}
