@@ -59,7 +59,8 @@ type shard struct {
 	preference []codec.Kind // of pictures, best first
 	content    EndpointID   // who holds the content slot
 	voices     *speaker.Detector[*source]
-	round      uint64 // marks sources while slots are assigned
+	foremost   *speaker.Voice[*source] // as assigned
+	round      uint64                  // marks sources while slots are assigned
 
 	fresh     []*source // with packets to forward
 	gaps      []*upStream

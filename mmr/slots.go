@@ -64,7 +64,11 @@ func (sh *shard) rank(now dataplane.Instant) {
 		}
 		if dominant {
 			sh.announceSpeaker()
-			sh.touch(Audio) // whoever has one slot hears the speaker
+			sh.touch(Audio)
+		}
+		if foremost := sh.voices.Foremost(); foremost != sh.foremost {
+			sh.foremost = foremost
+			sh.touch(Audio) // whoever has one slot
 		}
 	}
 	if next := dataplane.Instant(sh.voices.NextUpdate()); next > now && sh.hasVoice() {
@@ -102,11 +106,11 @@ func (e *endpoint) assignAudio(now dataplane.Instant) {
 	e.place(now, chosen[:n])
 }
 
-// assignSpeaker gives the voice of the speaker to an endpoint with one audio slot. While nobody is the speaker, any that is ranked will do: it
-// must not be silent there because the loudest has left.
+// assignSpeaker gives the foremost voice to an endpoint with one audio slot: the speaker's, or at once that of who speaks where nobody else does.
+// While there is none, any that is ranked will do: it must not be silent there because the loudest has left.
 func (e *endpoint) assignSpeaker(now dataplane.Instant) {
 	var loudest *publication
-	if v := e.sh.voices.Dominant(); v != nil && v.Owner.live && v.Owner.origin.id != e.id {
+	if v := e.sh.voices.Foremost(); v != nil && v.Owner.live && v.Owner.origin.id != e.id {
 		loudest = v.Owner.pub
 	}
 	for _, v := range e.sh.voices.Ranking() {

@@ -28,6 +28,7 @@ type Detector[T any] struct {
 	ranking []*Voice[T]
 
 	dominant *Voice[T]
+	foremost *Voice[T]
 	leader   *Voice[T] // may become dominant
 	leads    time.Duration
 	next     time.Duration
@@ -71,6 +72,9 @@ func (d *Detector[T]) Leave(v *Voice[T]) {
 	if d.leader == v {
 		d.leader = nil
 	}
+	if d.foremost == v {
+		d.foremost = nil
+	}
 	if d.dominant == v {
 		d.dominant, d.spoke = nil, true
 	}
@@ -105,6 +109,10 @@ func (d *Detector[T]) Ranking() []*Voice[T] { return d.ranking }
 
 // Dominant returns the speaker of the meeting, nil when nobody has spoken or the speaker has left.
 func (d *Detector[T]) Dominant() *Voice[T] { return d.dominant }
+
+// Foremost returns the one voice to be heard where there is room for one alone: the speaker's, and while they are silent that of whoever leads,
+// without waiting whether they go on. nil when nobody has spoken, or the last one has left.
+func (d *Detector[T]) Foremost() *Voice[T] { return d.foremost }
 
 // rank gives free seats to whoever comes, so that in a small meeting no first word is cut and nobody is too soft to be heard. Then it lets the
 // loudest voice without a seat take the last one, if it may, and the last one take one of those that are heard.
@@ -209,6 +217,12 @@ func (d *Detector[T]) lead(now time.Duration) (changed bool) {
 		}
 	}
 	holder := d.dominant
+	switch {
+	case holder != nil && holder.activeWithin(speechPause, now):
+		d.foremost = holder
+	case best != nil && (d.foremost == nil || !d.foremost.activeWithin(speechPause, now)):
+		d.foremost = best
+	}
 	if best == nil || best == holder || holder != nil && holder.activeWithin(speechPause, now) && best.long <= holder.long+leadMargin {
 		d.leader = nil
 		return false

@@ -233,6 +233,34 @@ func TestDominantSpeaker(t *testing.T) {
 	}
 }
 
+// TestForemost: where one voice is heard, that of whoever begins to speak is, within three periods; nobody breaks in on the speaker.
+func TestForemost(t *testing.T) {
+	r := newRoom(t, "anna", "ben", "carl")
+	for _, name := range r.names {
+		r.levels[name] = 127
+	}
+	r.pass(2 * time.Second)
+	for _, name := range []string{"ben", "anna"} {
+		r.levels[name] = 30
+		r.pass(3 * Period)
+		if f := r.d.Foremost(); f != r.voices[name] {
+			t.Errorf("%s speaks first, and %+v is heard", name, f)
+		}
+		r.pass(2 * time.Second)
+		r.levels["carl"] = 25
+		r.pass(3 * Period)
+		if f := r.d.Foremost(); f != r.voices[name] {
+			t.Errorf("%s speaks on, and %+v is heard", name, f)
+		}
+		r.levels["carl"], r.levels[name] = 127, 127
+		r.pass(3 * time.Second)
+	}
+	r.d.Leave(r.d.Foremost())
+	if f := r.d.Foremost(); f != nil {
+		t.Errorf("%+v has left and is heard", f)
+	}
+}
+
 func TestLeave(t *testing.T) {
 	r := newRoom(t, "a", "b", "c", "d", "e")
 	for i, name := range r.names {
