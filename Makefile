@@ -10,7 +10,7 @@ BUILD_PACKAGES := golang-go git ca-certificates
 # Equipment from outside that the tests let publish and watch.
 GEAR_PACKAGES  := python3-aiortc python3-numpy python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice
-TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base $(GEAR_PACKAGES) qemu-system-x86
+TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base rsyslog rsyslog-gnutls $(GEAR_PACKAGES) qemu-system-x86
 
 HTTPS ?= :8443
 MEDIA ?= :8801

@@ -34,6 +34,7 @@ var alarmAdvice = map[string]string{
 	"network-drift":        "See what differs and who changes it: `appliance network status`.",
 	"clock":                "Check the time servers and that they can be reached.",
 	"unconfirmed":          "`appliance config confirm` keeps it, `appliance config rollback` goes back at once.",
+	"syslog":               "Check log.targets, the way to the server, and its certificate; the audit log follows when it is back.",
 	"draining":             "`appliance undrain` takes the box back into service.",
 }
 
@@ -94,9 +95,13 @@ func (d *daemon) alarms() []adminapi.Alarm {
 	list, raised, over := d.board.take(d.collectAlarms)
 	for _, code := range raised {
 		d.log.Warn("alarm", "alarm", code)
+		if i := slices.IndexFunc(list, func(a adminapi.Alarm) bool { return a.Code == code }); i >= 0 {
+			d.targets.alarm(code, &list[i])
+		}
 	}
 	for _, code := range over {
 		d.log.Info("alarm over", "alarm", code)
+		d.targets.alarm(code, nil)
 	}
 	return list
 }
@@ -119,6 +124,7 @@ func (d *daemon) collectAlarms() []adminapi.Alarm {
 		list = append(list, adminapi.Alarm{Code: a.Code, Text: a.Text, Since: a.Since})
 	}
 	list = append(list, d.registrars.alarms()...)
+	list = append(list, d.targets.alarms()...)
 	list = append(list, d.tls.alarms(time.Now())...)
 	list = append(list, diskAlarms(d.flags.state, d.store.Stats().LastTook)...)
 	list = append(list, d.meter.alarms()...)

@@ -17,6 +17,7 @@ import (
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/config"
 	"meetzone/appliance/people"
 	"meetzone/storage"
@@ -178,6 +179,10 @@ func newCommandLine(t *testing.T) *commandLine {
 	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
 		t.Fatal(err)
 	}
+	trail, err := audit.Open(audit.Config{Store: file})
+	if err != nil {
+		t.Fatal(err)
+	}
 	users, err := people.New(people.Config{Store: file})
 	if err != nil {
 		t.Fatal(err)
@@ -195,6 +200,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		Host:         c.zone,
 		Diagnoses:    c.box,
 		People:       users,
+		Audit:        trail,
 		Logger:       quiet,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"meetzone/appliance/adminapi"
 )
@@ -21,6 +22,8 @@ type logRing struct {
 	mu    sync.Mutex // guards what follows
 	lines []adminapi.LogLine
 	next  uint64 // number of the next line, from 1
+
+	also atomic.Pointer[func(adminapi.LogLine)] // gets every line; nil: nobody
 }
 
 func newLogRing() *logRing { return &logRing{next: 1} }
@@ -76,6 +79,9 @@ func (h *keepingHandler) Handle(ctx context.Context, r slog.Record) error {
 	line := adminapi.LogLine{Time: r.Time, Level: r.Level.String(), Text: text.String()}
 	line.Text = strings.ToValidUTF8(line.Text[:min(len(line.Text), logLineSize)], "")
 	h.ring.keep(line)
+	if also := h.ring.also.Load(); also != nil {
+		(*also)(line)
+	}
 	return h.Handler.Handle(ctx, r)
 }
 

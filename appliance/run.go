@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meetzone/appliance/admin"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
 	"meetzone/appliance/network"
@@ -112,6 +113,8 @@ type daemon struct {
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
 	people     *people.Users
+	audit      *audit.Log
+	targets    *logTargets
 	document   config.Document // as started, flags included: what cannot change while running
 }
 
@@ -131,6 +134,7 @@ func run(ctx context.Context, f runFlags) (err error) {
 		return errors.Join(err, d.closeOpened())
 	}
 	defer func() { err = errors.Join(err, d.closeStore()) }()
+	defer d.targets.close()
 	defer func() { err = errors.Join(err, ended(d.https.Close())) }() // for the ways out on which the controller does not serve yet
 	defer func() { err = errors.Join(err, d.enforcer.Close(), d.network.Close()) }()
 	planeLife, endPlane := context.WithCancel(context.Background())
@@ -277,6 +281,12 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 	if d.people, err = people.New(people.Config{Store: d.store}); err != nil {
 		return err
 	}
+	if d.audit, err = audit.Open(audit.Config{Store: d.store}); err != nil {
+		return err
+	}
+	if d.targets, err = openLogTargets(d, markedDialer(dscp.Management, d.managementPoint)); err != nil {
+		return err
+	}
 	if d.revisions, err = admin.NewRevisions(admin.RevisionsConfig{
 		Store: store, Parts: d.parts(), Override: d.flags.override, Logger: d.log,
 	}); err != nil {
@@ -295,6 +305,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		Host:         d,
 		Diagnoses:    d,
 		People:       d.people,
+		Audit:        d.audit,
 		Started:      d.started,
 		Logger:       d.log,
 	})
@@ -342,6 +353,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	})
 
 	d.log.Info("ready", "https", d.https.Addr().String(), "media", d.plane.Addrs(), "fingerprint", d.tls.fingerprint())
+	d.record("start", "version "+softwareVersion())
 	notifyReady()
 	if d.flags.firstMeeting {
 		d.printFirstMeeting(os.Stdout)
@@ -371,6 +383,7 @@ var errStartAgain = errors.New("start again for settings that were taken back")
 
 // takenBack looks whether the revision that came back has settings that the daemon cannot take up while it runs.
 func (d *daemon) takenBack(r config.Revision, restart chan<- config.Revision) {
+	d.record("config unconfirmed", fmt.Sprintf("revision %d: %s", r.Number, r.Comment))
 	for _, part := range d.revisions.Parts() {
 		if slices.ContainsFunc(part.Actual, func(f config.Fact) bool { return f.Note == atNextStart }) {
 			restart <- r

@@ -39,8 +39,8 @@ type asker struct {
 
 type askerKey struct{}
 
-// askerOf finds out who makes a request. A request with a token is its session's, whoever makes it.
-func (s *Server) askerOf(r *http.Request) (asker, error) {
+// askerOf finds out who makes a request. A request with a token is its session's, whoever makes it. With use, the session is used.
+func (s *Server) askerOf(r *http.Request, use bool) (asker, error) {
 	peer, _ := r.Context().Value(peerKey{}).(peer)
 	a := asker{who: peer.String()}
 	token, has := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -48,7 +48,7 @@ func (s *Server) askerOf(r *http.Request) (asker, error) {
 		a.all = peer.known && (peer.uid == 0 || peer.uid == uint32(os.Getuid()))
 		return a, nil
 	}
-	session, err := s.cfg.People.Session(token, r.Header.Get(adminapi.HeaderPoll) == "")
+	session, err := s.cfg.People.Session(token, use && r.Header.Get(adminapi.HeaderPoll) == "")
 	if err != nil {
 		return a, err
 	}
@@ -77,7 +77,7 @@ func (a asker) may(needs access) *adminapi.Error {
 // guard lets a request through that its maker may make.
 func (s *Server) guard(needs access, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, err := s.askerOf(r)
+		a, err := s.askerOf(r, true)
 		if needs == open && errors.Is(err, people.ErrNoSession) {
 			err = nil // who logs in anew may still have the token of a session that is over
 		}
@@ -88,8 +88,7 @@ func (s *Server) guard(needs access, next http.Handler) http.Handler {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), askerKey{}, a))
 		if err != nil {
-			told := s.tell(r, err)
-			s.write(w, statusOf(told.Code), told)
+			s.fail(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)

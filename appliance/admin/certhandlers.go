@@ -19,6 +19,7 @@ func (s *Server) requestCertificate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	note(r, "%s", asked.Name)
 	text, err := s.cfg.Certificates.RequestCertificate(asked)
 	if err != nil {
 		return nil, err
@@ -32,6 +33,7 @@ func (s *Server) installCertificate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	note(r, "%s", asked.Name)
 	if err := s.cfg.Certificates.InstallCertificate(asked); err != nil {
 		return nil, err
 	}

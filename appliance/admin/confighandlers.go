@@ -108,6 +108,7 @@ func (s *Server) patchCandidate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	note(r, "%s", asked.Path)
 	return nil, s.cfg.Revisions.Edit(r.Context(), func(now config.Document) (config.Document, error) {
 		if asked.Reset {
 			return now.Reset(asked.Path)
@@ -146,7 +147,15 @@ func (s *Server) commit(r *http.Request) (any, error) {
 	done, err := s.cfg.Revisions.Commit(r.Context(), CommitOptions{
 		Who: whoAsks(r), Comment: asked.Comment, Confirm: time.Duration(asked.ConfirmS) * time.Second,
 	})
+	noteRevision(r, done)
 	return committed(done, before.Document), err
+}
+
+// noteRevision says in the audit log which revision came of a request.
+func noteRevision(r *http.Request, done config.Revision) {
+	if done.Number != 0 {
+		note(r, "revision %d: %s", done.Number, done.Comment)
+	}
 }
 
 // Bounds of the time to confirm: shorter than it takes to type the command, or longer than anybody waits, is a mistake.
@@ -160,6 +169,7 @@ func (s *Server) confirm(r *http.Request) (any, error) {
 		return nil, err
 	}
 	running, err := s.cfg.Revisions.Confirm(r.Context(), whoAsks(r))
+	noteRevision(r, running)
 	return revisionOf(running, running.Document, running.Number), err
 }
 
@@ -170,6 +180,7 @@ func (s *Server) rollback(r *http.Request) (any, error) {
 	}
 	before := s.cfg.Revisions.Running()
 	done, err := s.cfg.Revisions.Rollback(r.Context(), asked.Revision, CommitOptions{Who: whoAsks(r), Comment: asked.Comment})
+	noteRevision(r, done)
 	return committed(done, before.Document), err
 }
 

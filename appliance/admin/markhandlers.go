@@ -36,18 +36,17 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	spec, err := body[adminapi.Capture](r)
 	if err != nil {
-		told := s.tell(r, err)
-		s.write(w, statusOf(told.Code), told)
+		s.fail(w, r, err)
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it takes longer than a request may
+	note(r, "%s %s %s", spec.Interface, spec.Class, spec.Meeting)
 	s.cfg.Logger.Info("capture", "interface", spec.Interface, "class", spec.Class, "meeting", spec.Meeting, "payload", spec.Payload, "who", whoAsks(r))
 	file := &growing{w: w}
 	done, err := s.cfg.Marks.Capture(r.Context(), spec, file)
 	switch {
 	case err != nil && !file.begun:
-		told := s.tell(r, err)
-		s.write(w, statusOf(told.Code), told)
+		s.fail(w, r, err)
 		return
 	case err != nil:
 		w.Header().Set(adminapi.TrailerError, err.Error())

@@ -51,6 +51,7 @@ func (s *Server) createMeeting(r *http.Request) (any, error) {
 	}
 	meeting, err := s.cfg.Meetings.Create(r.Context(), spec)
 	if err == nil {
+		note(r, "%s", meeting.Number)
 		s.cfg.Logger.Info("meeting created", "number", meeting.Number, "who", whoAsks(r))
 	}
 	return meeting, err
@@ -96,6 +97,7 @@ func (s *Server) drain(r *http.Request) (any, error) {
 	if asked.DeadlineS < 0 || asked.DeadlineS > adminapi.MaxDeadlineS {
 		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: "That is no deadline.", Advice: "Use 1 s to 168 h from now, or none."}
 	}
+	note(r, "on %v, deadline %d s: %s", asked.On, asked.DeadlineS, asked.Reason)
 	s.cfg.Logger.Info("drain", "on", asked.On, "who", whoAsks(r), "reason", asked.Reason, "deadline_s", asked.DeadlineS)
 	return nil, s.cfg.Drainer.Drain(r.Context(), asked)
 }
@@ -112,6 +114,7 @@ func (s *Server) power(r *http.Request) (any, error) {
 	if asked.Action != adminapi.PowerReboot && asked.Action != adminapi.PowerOff {
 		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: fmt.Sprintf("There is no action %q.", asked.Action), Advice: "Use reboot or off."}
 	}
+	note(r, "%s: %s", asked.Action, asked.Reason)
 	s.cfg.Logger.Warn("power", "action", asked.Action, "who", whoAsks(r), "reason", asked.Reason)
 	return nil, s.cfg.Machine.Power(r.Context(), asked)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"meetzone/appliance/adminapi"
@@ -31,6 +32,7 @@ func (s *Server) login(r *http.Request) (any, error) {
 		s.cfg.Logger.Warn("login refused", "from", whoAsks(r), "why", err) // not the name: people type passwords there
 		return nil, err
 	}
+	noteWho(r, session.User)
 	s.cfg.Logger.Info("login", "user", session.User, "role", string(session.Role), "from", whoAsks(r))
 	return sessionOf(session), nil
 }
@@ -48,6 +50,7 @@ func (s *Server) first(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	noteWho(r, user.Name)
 	s.cfg.Logger.Warn("first user made", "user", user.Name, "from", whoAsks(r))
 	session, err := s.cfg.People.Login(r.Context(), asked.User, asked.Password)
 	return sessionOf(session), err
@@ -98,6 +101,7 @@ func (s *Server) addUser(r *http.Request) (any, error) {
 	}
 	user, err := s.cfg.People.Add(r.Context(), asked.Name, people.Role(asked.Role), asked.Password, !asked.Keep)
 	if err == nil {
+		note(r, "%s, %s", user.Name, user.Role)
 		s.cfg.Logger.Warn("user added", "user", user.Name, "role", string(user.Role), "who", whoAsks(r))
 	}
 	return userOf(user), err
@@ -112,6 +116,7 @@ func (s *Server) changeUser(r *http.Request) (any, error) {
 	user, err := s.cfg.People.Change(r.Context(), name,
 		people.Change{Role: people.Role(asked.Role), Password: asked.Password, MustChange: !asked.Keep, Unlock: asked.Unlock})
 	if err == nil {
+		note(r, "%s", changeText(asked))
 		s.cfg.Logger.Warn("user changed", "user", user.Name, "role", string(user.Role), "password", asked.Password != "", "who", whoAsks(r))
 	}
 	return userOf(user), err
@@ -124,6 +129,21 @@ func (s *Server) removeUser(r *http.Request) (any, error) {
 		s.cfg.Logger.Warn("user removed", "user", name, "who", whoAsks(r))
 	}
 	return nil, err
+}
+
+// changeText says what of a user was changed.
+func changeText(c adminapi.UserChange) string {
+	var s []string
+	if c.Role != "" {
+		s = append(s, "role "+c.Role)
+	}
+	if c.Password != "" {
+		s = append(s, "new password")
+	}
+	if c.Unlock {
+		s = append(s, "unlocked")
+	}
+	return strings.Join(s, ", ")
 }
 
 func sessionOf(s people.Session) adminapi.Session {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/people"
 )
 
@@ -85,6 +86,7 @@ type ServerConfig struct {
 	Host         Host
 	Diagnoses    Diagnoses
 	People       *people.Users
+	Audit        *audit.Log
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
 }
@@ -105,6 +107,7 @@ func (c ServerConfig) Validate() error {
 		"host":         c.Host == nil,
 		"diagnoses":    c.Diagnoses == nil,
 		"people":       c.People == nil,
+		"audit":        c.Audit == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -205,6 +208,7 @@ func (s *Server) routes() map[string]route {
 		"POST " + adminapi.PathPassword:          {own, s.changePassword},
 		"GET " + adminapi.PathUsers:              {operate, s.listUsers},
 		"POST " + adminapi.PathUsers:             {operate, s.addUser},
+		"GET " + adminapi.PathAudit:              {view, s.listAudit},
 		"PATCH " + adminapi.PathUser + "{name}":  {operate, s.changeUser},
 		"DELETE " + adminapi.PathUser + "{name}": {operate, s.removeUser},
 	}
@@ -214,9 +218,9 @@ func (s *Server) routes() map[string]route {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, r := range s.routes() {
-		mux.Handle(pattern, s.guard(r.access, s.answer(r.do)))
+		mux.Handle(pattern, s.recorded(s.guard(r.access, s.answer(r.do))))
 	}
-	mux.Handle("POST "+adminapi.PathCapture, s.guard(operate, http.HandlerFunc(s.capture)))
+	mux.Handle("POST "+adminapi.PathCapture, s.recorded(s.guard(operate, http.HandlerFunc(s.capture))))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path),
 			Advice: "The client may be of another version than the daemon."}
@@ -233,8 +237,7 @@ func (s *Server) answer(h handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		result, err := h(r)
 		if err != nil {
-			told := s.tell(r, err)
-			s.write(w, statusOf(told.Code), told)
+			s.fail(w, r, err)
 			return
 		}
 		if result == nil {

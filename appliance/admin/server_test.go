@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/people"
 	"meetzone/storage"
 	"meetzone/storage/storagetest"
@@ -124,6 +125,10 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 	store := storagetest.Open(t, storage.Config{})
 	r := newRevisions(t, store, newParts(t.TempDir(), nil))
 	start(t, r)
+	trail, err := audit.Open(audit.Config{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
 	users, err := people.New(people.Config{Store: store})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +147,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 		Host:         z,
 		Diagnoses:    z,
 		People:       users,
+		Audit:        trail,
 		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

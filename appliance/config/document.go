@@ -33,6 +33,7 @@ type Document struct {
 	DSCP        DSCP        `yaml:"dscp" scope:"zone" help:"how packets are marked"`
 	Certificate Certificate `yaml:"certificate" scope:"box" help:"the certificate of HTTPS and TURN"`
 	Metrics     Metrics     `yaml:"metrics" scope:"box" help:"the metrics listener"`
+	Log         Log         `yaml:"log" scope:"box" help:"where else audit log and alarms go"`
 
 	unknown []unknownKey // what a newer version wrote
 }

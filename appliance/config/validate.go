@@ -81,6 +81,7 @@ func (d Document) problems() Problems {
 	d.Box.check(&c)
 	d.Network.check(&c)
 	d.DSCP.check(&c)
+	d.Log.check(&c)
 	d.Certificate.check(&c, d.Zone.Hosts)
 	name := d.Certificate.Name
 	c.that(name != "" && strings.Trim(name, nameLetters) == "" && len(name) <= 63, "certificate.name",
