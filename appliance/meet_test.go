@@ -140,16 +140,25 @@ func mediaPackets(t *testing.T, c appliancetest.Client) *nstest.Capture {
 
 // Payload types of the box's offer.
 const (
+	red  = 63 // Opus with redundancy
 	opus = 111
 	vp8  = 96
 )
 
+// payloadType tells what a packet carries: opus also for redundant speech, -1 no media.
 func payloadType(p nstest.Packet) int {
 	if len(p.Payload) < 12 || p.Payload[0]>>6 != 2 {
 		return -1
 	}
-	return int(p.Payload[1] & 0x7f)
+	if pt := int(p.Payload[1] & 0x7f); pt != red {
+		return pt
+	}
+	return opus
 }
+
+// usesRED tells whether speech comes to a page with redundancy.
+const usesRED = `[...(await window.peers.at(-1).getStats()).values()].some((s, _, all) => s.type === 'inbound-rtp' && s.kind === 'audio' &&
+  all.find((c) => c.id === s.codecId)?.mimeType === 'audio/red')`
 
 // flow is what a capture shows of one 5-tuple.
 type flow struct {
@@ -246,6 +255,7 @@ func TestNetnsChromiumsMeet(t *testing.T) {
 	}
 	for i, b := range browsers {
 		seesAndHears(t, b, []string{"Ada", "Bob"}[i])
+		appliancetest.Until(t, b, "redundant speech", usesRED, "figures()", 20*time.Second)
 		appliancetest.Until(t, b, "lip sync", "Math.abs((await figures()).skew ?? 1e9) < 80", "figures()", 20*time.Second)
 		if got := figuresOf(t, b).Ciphers; !slices.Equal(got, []string{"SRTP_AEAD_AES_128_GCM"}) {
 			t.Errorf("ciphers %q, want AES-128-GCM on every transport", got)

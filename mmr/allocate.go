@@ -15,6 +15,11 @@ const (
 	allocateEvery = dataplane.Instant(200 * time.Millisecond)
 	// speechRate is set aside for each voice: Opus at its best and the headers of 50 packets a second.
 	speechRate = 64_000
+	// redundantRate is set aside for each voice with redundancy, and terseBelow is for how many bit/s of its path for each voice a receiver that loses
+	// nothing is sent none.
+	redundantRate = 104_000
+	terseBelow    = 400_000
+	terseLoss     = 0.005
 	// overhead is what headers below RTP add to pictures, as one part in so many.
 	overhead = 24
 
@@ -56,6 +61,7 @@ type share struct {
 func (e *endpoint) allocate(now dataplane.Instant) {
 	available := e.budget.available()
 	e.allocated, e.wished = available, 0
+	speech := e.speech(available)
 	a := e.sh.allocation()
 	a.n, a.most = 0, 0
 	for m := Content; m >= Video; m-- {
@@ -68,7 +74,7 @@ func (e *endpoint) allocate(now dataplane.Instant) {
 	if a.n == 0 {
 		return
 	}
-	wishes, speech := a.wishes[:a.n], uint64(speechRate*e.voices())
+	wishes := a.wishes[:a.n]
 	if a.most > 0 {
 		e.wished = speech + a.most
 	}
@@ -84,14 +90,23 @@ func (e *endpoint) allocate(now dataplane.Instant) {
 	}
 }
 
-// voices is how many audio slots are filled.
-func (e *endpoint) voices() (n int) {
+// speech is what is set aside for the audio slots that are filled. Where pictures would have to pay for it and nothing is lost, speech goes without
+// redundancy.
+func (e *endpoint) speech(available uint64) (rate uint64) {
+	voices := uint64(0)
 	for _, d := range e.slots[Audio] {
-		if d.pub != nil {
-			n++
+		switch {
+		case d.pub == nil:
+			continue
+		case d.redundancy && !e.terse:
+			rate += redundantRate
+		default:
+			rate += speechRate
 		}
+		voices++
 	}
-	return n
+	e.terse = available > 0 && available < voices*terseBelow && e.budget.estimator.Stats().Loss < terseLoss
+	return rate
 }
 
 // viewOf returns what the client asked for in a slot; content is wanted whole.

@@ -111,6 +111,9 @@ func (x *answered) takeCodecs(s *description.Accepted) error {
 			x.Numbering = numberingOf(s, c)
 		}
 	}
+	if x.Formats[codec.Opus].pt == 0 {
+		x.Formats[codec.RED] = format{}
+	}
 	if x.Formats.set() == 0 {
 		return errors.New("no codec in common")
 	}

@@ -99,7 +99,7 @@ func readSection(s *description.Accepted, publishes bool) (section offeredSectio
 // publisher it is the best, so that it sends no other; a watcher may be sent all.
 func commonCodecs(m Medium, s *description.Accepted, publishes bool) (list []description.Codec) {
 	for _, ours := range codecsOf(m, allCodecs) {
-		if ours.Repairs != 0 || publishes && len(list) > 0 {
+		if ours.Repairs != 0 || publishes && len(list) > 0 && kindNamed(list[0].Name) != codec.RED {
 			continue
 		}
 		i := slices.IndexFunc(s.Codecs, func(theirs description.Codec) bool { return compatible(&ours, &theirs) })
@@ -107,6 +107,12 @@ func commonCodecs(m Medium, s *description.Accepted, publishes bool) (list []des
 			continue
 		}
 		theirs := s.Codecs[i]
+		if kindNamed(ours.Name) == codec.RED {
+			if !prefersRED(s.Codecs, i, publishes) {
+				continue
+			}
+			ours.Parameters = theirs.Parameters
+		}
 		ours.PayloadType = theirs.PayloadType
 		ours.Feedback = slices.DeleteFunc(slices.Clone(ours.Feedback), func(f string) bool { return !slices.Contains(theirs.Feedback, f) })
 		list = append(list, ours)
@@ -118,6 +124,13 @@ func commonCodecs(m Medium, s *description.Accepted, publishes bool) (list []des
 		}
 	}
 	return list
+}
+
+// prefersRED tells whether redundant speech is to be agreed on: with who watches, if they have Opus too, and with who publishes, if they
+// would rather send that.
+func prefersRED(theirs []description.Codec, red int, publishes bool) bool {
+	opus := slices.IndexFunc(theirs, func(c description.Codec) bool { return kindNamed(c.Name) == codec.Opus })
+	return opus >= 0 && (!publishes || red < opus)
 }
 
 // formatsOf returns codecs under their payload types.

@@ -60,6 +60,7 @@ type downTrack struct {
 	rtxSeq uint16
 	resent [64]repeat // by the low bits of the number
 
+	redundancy     bool   // speech is sent with what was before
 	packets, bytes uint64 // since the endpoint joined, without what was sent again
 	octets         uint32 // of payload, for sender reports
 	stats          DirectionStats
@@ -288,11 +289,30 @@ func (d *downTrack) send(now dataplane.Instant, a *arrival, out *munge.Out) {
 	if out.NeedsPatch() {
 		out.Descriptor.Patch(a.payload)
 	}
-	d.write(now, &h, d.depend(a, out, false), a.payload)
+	payload := a.payload
+	if a.primary > 0 {
+		h.PayloadType, payload = d.redundant(a)
+	}
+	d.write(now, &h, d.depend(a, out, false), payload)
 	d.packets++
-	d.octets += uint32(len(a.payload))
-	d.bytes += uint64(packet.FixedLen + len(a.payload))
+	d.octets += uint32(len(payload))
+	d.bytes += uint64(packet.FixedLen + len(payload))
 	d.e.sh.stats.forwarded++
+}
+
+// redundant returns redundant speech as the receiver takes it: with its own payload types, or the newest block alone where it does not take it, or
+// its path has better use for what that costs.
+func (d *downTrack) redundant(a *arrival) (pt uint8, payload []byte) {
+	opus, red := d.formats[codec.Opus].pt, d.formats[codec.RED].pt
+	if d.redundancy = red != 0 && !d.e.terse; !d.redundancy {
+		return opus, a.payload[a.primary:]
+	}
+	if opus == ptOpus {
+		return red, a.payload
+	}
+	payload = append(d.e.sh.scratch[:0], a.payload...)
+	_, _ = codec.ParseRED(payload, ptOpus, opus) // it was read before
+	return red, payload
 }
 
 // depend returns the dependency descriptor that the packet leaves with, nil when it has none, or the receiver takes none. Where layers are left

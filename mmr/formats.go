@@ -28,11 +28,13 @@ var offeredFormats = formats{
 	codec.VP9:  {pt: 98, rtx: 99, nack: true},
 	codec.H264: {pt: 102, rtx: 103, nack: true},
 	codec.AV1:  {pt: 104, rtx: 105, nack: true},
+	codec.RED:  {pt: ptRED},
 }
 
 // Payload types that tests know by name.
 const (
 	ptOpus   = 111
+	ptRED    = 63
 	ptVP8    = 96
 	ptVP8RTX = 97
 )
@@ -130,7 +132,7 @@ const allCodecs codecSet = 1<<codec.NumKinds - 1
 
 // setOf returns a list as a set, with Opus.
 func setOf(list []codec.Kind) codecSet {
-	set := codecSet(1 << codec.Opus)
+	set := codecSet(1<<codec.Opus | 1<<codec.RED)
 	for _, k := range list {
 		set |= 1 << k
 	}
@@ -145,12 +147,16 @@ var parameters = map[codec.Kind]string{
 	codec.Opus: "minptime=10;useinbandfec=1",
 	codec.H264: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 	codec.VP9:  "profile-id=0",
+	codec.RED:  "111/111", // every block is Opus
 }
 
-// codecsOf returns what the box takes and sends of a medium out of a set: VP8 first, which is what clients begin with.
+// offeredOrder is the order of codecs in descriptions: VP8 first, which is what clients begin with, and RED before Opus, so that who has it sends it.
+var offeredOrder = [...]codec.Kind{codec.RED, codec.Opus, codec.VP8, codec.VP9, codec.H264, codec.AV1}
+
+// codecsOf returns what the box takes and sends of a medium out of a set.
 func codecsOf(m Medium, set codecSet) (list []description.Codec) {
-	for i, f := range offeredFormats {
-		kind := codec.Kind(i)
+	for _, kind := range offeredOrder {
+		f := offeredFormats[kind]
 		if f.pt == 0 || kind.Video() == (m == Audio) || !set.has(kind) {
 			continue
 		}
@@ -189,6 +195,8 @@ func compatible(ours, theirs *description.Codec) bool {
 	case codec.VP9, codec.AV1:
 		profile := theirs.Parameter("profile-id") + theirs.Parameter("profile")
 		return profile == "" || profile == "0"
+	case codec.RED:
+		return true // which format its blocks have shows in each packet
 	}
 	return true
 }

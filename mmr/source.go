@@ -103,6 +103,7 @@ type arrival struct {
 	marker  bool
 	found   bool   // payload is there
 	payload []byte // in the history
+	primary int    // where the newest block of redundant speech begins, 0 for what is not redundant
 	level   uint8  // audio level of the packet, noLevel without
 
 	value      []byte // the dependency descriptor, in the history; nil without
@@ -160,9 +161,6 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 		s.setLive(now, true)
 	}
 	payload := h.Payload(pkt)
-	if s.voice != nil {
-		s.hear(now, level, len(payload))
-	}
 	a := arrival{
 		in:    munge.In{Source: s.id, Sequence: seq, Timestamp: h.Timestamp, Arrival: time.Duration(now)},
 		level: level,
@@ -171,10 +169,11 @@ func (s *source) take(now dataplane.Instant, seq uint64, h *packet.Header, pkt [
 	if a.in.Codec.ClockRate() != s.kind.ClockRate() {
 		return // sound for a picture, or no codec at all
 	}
+	if s.voice != nil {
+		s.hear(now, level, len(payload)-a.primary)
+	}
 	if s.kind != a.in.Codec {
-		if s.kind != a.in.Codec {
-			s.kind, s.rate = a.in.Codec, rateMeter{} // the layers are others
-		}
+		s.kind = a.in.Codec
 		s.rate = rateMeter{} // another codec has other layers
 	}
 	if s.kind.Video() {
@@ -223,6 +222,14 @@ func (s *source) describe(a *arrival, pkt []byte, h *packet.Header, learn bool) 
 			return
 		}
 		in.Keyframe = codec.StartsKeyframe(in.Codec, payload)
+	case codec.RED:
+		primary, err := codec.ParseRED(payload, ptOpus, ptOpus)
+		if err != nil {
+			in.Codec = codec.Unknown
+			return
+		}
+		a.primary, in.Codec = primary, codec.Opus
+		in.Keyframe = codec.StartsKeyframe(codec.Opus, payload[primary:])
 	case codec.H264:
 		idr, parameters := codec.H264Start(payload)
 		s.parameters = s.parameters || parameters

@@ -24,6 +24,7 @@ type tracks struct {
 	repeats    bucket
 	lookups    bucket
 	wished     uint64 // what could be sent if the path carried it, in bit/s, 0 no pictures
+	terse      bool   // speech goes without redundancy
 	allocated  uint64 // what budget.available said when it was last divided
 	reporter   uint32 // SSRC of what is sent about its own streams
 	toldCodecs CodecsWanted

@@ -358,6 +358,11 @@ func (u *upStream) take(now dataplane.Instant, pkt []byte, h *packet.Header, lev
 	if u.src == nil || kind == codec.Unknown || rtx {
 		return
 	}
+	if kind == codec.RED {
+		if _, err := codec.ParseRED(h.Payload(pkt), u.formats[codec.Opus].pt, ptOpus); err != nil {
+			return
+		}
+	}
 	seq, was := u.rx.Insert(h.SequenceNumber, h.Timestamp, time.Duration(now))
 	if !was.Usable() || u.muted {
 		return

@@ -16,6 +16,7 @@ const (
 	VP9
 	H264
 	AV1
+	RED          // of Opus
 	NumKinds int = iota
 )
 
@@ -30,6 +31,7 @@ var kinds = [...]struct {
 	VP9:     {"VP9", 90000, true},
 	H264:    {"H264", 90000, true},
 	AV1:     {"AV1", 90000, true},
+	RED:     {"red", 48000, false},
 }
 
 // String returns the encoding name of the codec's media type.
