@@ -61,6 +61,9 @@ test-long: need-test build ## what takes longer: load, floods, 200 kills, the ra
 	CGO_ENABLED=1 go test -race -timeout 20m -skip '^TestNetns|^TestBrowser|^TestVM' ./...
 	MEETZONE_LONG=1 go test -p 1 -count 1 -timeout 60m -run '^TestNetns|^TestLong' -v ./...
 
+impaired: need-test build ## plays the table of bad links to Chromium, zoneclient and another router, and writes docs/figures (root; 35 minutes on a quiet machine)
+	MEETZONE_LONG=1 MEETZONE_FIGURES=$(CURDIR)/docs/figures go test -count 1 -timeout 60m -run '^TestNetnsImpaired$$' -v ./appliance
+
 BENCH := bin/bench.txt
 
 bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 3 minutes)
@@ -95,4 +98,4 @@ lint: need-build lint-fast ## gofmt, go vet, staticcheck
 clean: ## removes what was built, never the state
 	rm -rf bin
 
-.PHONY: help need-build need-test build run test test-long bench bench-dataplane fuzz lint lint-fast clean
+.PHONY: help need-build need-test build run test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
