@@ -1,6 +1,7 @@
 package bwe
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -76,6 +77,51 @@ func TestQueueIsNotJitter(t *testing.T) {
 		if s.e.swings[MaxPaths].size == 0 && s.e.swings[0].size == 0 {
 			t.Errorf("%.0f kbit/s: the delay has not varied, and so nothing was shown", rate/1e3)
 		}
+	}
+}
+
+// TestCrossTrafficIsNotJitter: somebody else's traffic that comes and goes on the bottleneck makes the delay grow and fall as jitter does, and what arrives
+// of ours comes unevenly. It is not taken for jitter, unless it comes and goes several times a second; and there the queue does not stand. (With a lower
+// mostSwing that row is no better, and those of TestJitter fail.)
+func TestCrossTrafficIsNotJitter(t *testing.T) {
+	for _, c := range []struct {
+		rate, cross float64
+		period      time.Duration
+	}{{2e6, 1.2e6, 300 * time.Millisecond}, {2e6, 1.2e6, time.Second}, {2e6, 1.2e6, 3 * time.Second}, {1e6, 0.5e6, 500 * time.Millisecond}, {1e6, 0.7e6, 2 * time.Second},
+		{500e3, 250e3, time.Second}} {
+		t.Run(fmt.Sprintf("%.0f of %.0f kbit/s for %v of %v", c.cross/1e3, c.rate/1e3, c.period/2, c.period), func(t *testing.T) {
+			var steps []linkStep
+			for at := time.Duration(0); at < 40*time.Second; at += c.period / 2 {
+				l := linkStep{from: at, rate: c.rate, delay: delay, queue: 300 * time.Millisecond}
+				if len(steps)%2 == 1 {
+					l.cross = c.cross
+				}
+				steps = append(steps, l)
+			}
+			s := newSim(t, 2.2e6, steps...)
+			taken, looks, most := 0, 0, 0.0
+			for at := 10 * time.Second; at < 40*time.Second; at += 100 * time.Millisecond {
+				s.run(at)
+				looks++
+				if noise := s.e.swings.noise(s.e.acked.rate()); noise > 0 {
+					taken++
+					most = max(most, noise)
+				}
+			}
+			target, _, longest := s.mean(15*time.Second, 40*time.Second)
+			queue, rows := time.Duration(0), time.Duration(0)
+			for _, r := range s.rows {
+				if r.at > 15*time.Second {
+					queue, rows = queue+r.queue, rows+1
+				}
+			}
+			queue /= rows
+			t.Logf("taken for jitter in %d of %d looks, at most %.0f ms; estimate %.0f kbit/s, queue %v, at most %v", taken, looks, most, target/1e3, queue.Round(time.Millisecond), longest)
+			fast := c.period < 500*time.Millisecond // what comes and goes so fast cannot be told from the path's own doing
+			if !fast && (taken > 0 || queue > 80*time.Millisecond) || queue > 150*time.Millisecond || target < 0.4*(c.rate-c.cross/2) || target > c.rate {
+				t.Error("the path is not followed")
+			}
+		})
 	}
 }
 
