@@ -18,7 +18,7 @@ const (
 	// redundantRate is set aside for each voice with redundancy, and terseBelow is for how many bit/s of its path for each voice a receiver that loses
 	// nothing is sent none.
 	redundantRate = 104_000
-	terseBelow    = 400_000
+	terseBelow    = 600_000
 	terseLoss     = 0.005
 	// overhead is what headers below RTP add to pictures, as one part in so many.
 	overhead = 24

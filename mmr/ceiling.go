@@ -29,10 +29,10 @@ const (
 	// what the smaller one has room for.
 	nearEnough = 7
 	// A ceiling stays below what there is room for by one part in so many: encoders go above for a while.
-	ceilingMargin = 14
+	ceilingMargin = 18
 	// Ceilings change when they are off by one part in so many, and rise at most every raiseEvery.
-	ceilingStep = 16
-	raiseEvery  = dataplane.Instant(400 * time.Millisecond)
+	ceilingStep = 24
+	raiseEvery  = dataplane.Instant(250 * time.Millisecond)
 	// obeyWithin is how long a sender may take to come below a ceiling, and disobeyed by how much it may be above, in parts of ten. One that is
 	// above for longer does not adapt.
 	obeyWithin = dataplane.Instant(3 * time.Second)
