@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"appliance/adminapi":        {},
 	"appliance/dhcp":            {},
 	"appliance/network":         {"appliance/dhcp", "dscp/drift"},
-	"appliance/helper":          {},
+	"appliance/helper":          {"appliance/update"},
 	"appliance/admin":           {"appliance/adminapi", "appliance/audit", "appliance/config", "appliance/people", "storage"},
 	"appliance/people":          {"storage"},
 	"appliance/update":          {},

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // DefaultSocket is where systemd listens for the helper.
@@ -23,7 +25,17 @@ type Client struct {
 }
 
 // Do sends a request and waits for the answer. Errors are ErrUnreachable, ErrRequest before anything was sent, or the helper's own words.
-func (c Client) Do(ctx context.Context, r Request) error {
+func (c Client) Do(ctx context.Context, r Request) error { return c.Ask(ctx, r, With{}) }
+
+// With is what goes along with a request, and where its answer goes.
+type With struct {
+	File     *os.File     // handed over
+	Result   any          // a pointer, filled with the answer
+	Progress func([]byte) // told progress, as JSON
+}
+
+// Ask is Do for requests that have more than values.
+func (c Client) Ask(ctx context.Context, r Request, with With) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -35,28 +47,56 @@ func (c Client) Do(ctx context.Context, r Request) error {
 	if socket == "" {
 		socket = DefaultSocket
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(r))
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	opened, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	defer conn.Close()
+	defer opened.Close()
+	conn, ok := opened.(*net.UnixConn)
+	if !ok {
+		return ErrUnreachable
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := conn.Write(line); err != nil {
+	var rights []byte
+	if with.File != nil {
+		rights = unix.UnixRights(int(with.File.Fd()))
+	}
+	if _, _, err := conn.WriteMsgUnix(line, rights, nil); err != nil {
 		return fmt.Errorf("asking the helper for %s: %w", r.verb(), err)
 	}
-	reply, err := bufio.NewReader(io.LimitReader(conn, maxLine)).ReadSlice('\n')
+	said, err := listen(conn, with.Progress)
 	if err != nil {
-		return fmt.Errorf("asking the helper for %s: no answer: %w", r.verb(), err)
-	}
-	var said answer
-	if err := json.Unmarshal(reply, &said); err != nil {
 		return fmt.Errorf("asking the helper for %s: %w", r.verb(), err)
 	}
 	if !said.Done {
 		return fmt.Errorf("%s: %s", r.verb(), said.Error)
 	}
+	if with.Result != nil {
+		return json.Unmarshal(said.Result, with.Result)
+	}
 	return nil
+}
+
+// listen reads lines until the one that is no progress.
+func listen(conn net.Conn, progress func([]byte)) (said answer, err error) {
+	lines := bufio.NewReaderSize(conn, maxAnswer)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil {
+			return said, fmt.Errorf("no answer: %w", err)
+		}
+		said = answer{}
+		if err := json.Unmarshal(line, &said); err != nil {
+			return said, err
+		}
+		if said.Progress == nil {
+			return said, nil
+		}
+		if progress != nil {
+			progress(said.Progress)
+		}
+	}
 }

@@ -3,13 +3,28 @@ package helper
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
 )
 
+// call is what comes with a request beside its values.
+type call struct {
+	file *os.File  // nil: none
+	tell func(any) // progress
+}
+
 // perform does what a valid request asks for.
-func perform(ctx context.Context, r Request) error {
+func (s *Server) perform(ctx context.Context, r Request, c call) (any, error) {
+	if result, done, err := s.performUpdate(ctx, r, c); done {
+		return result, err
+	}
+	return nil, performSimple(ctx, r)
+}
+
+// performSimple does what has no answer.
+func performSimple(ctx context.Context, r Request) error {
 	switch r := r.(type) {
 	case Reboot:
 		return startTarget(ctx, "reboot.target")

@@ -82,8 +82,11 @@ func validReason(reason string) error {
 	return nil
 }
 
-// maxLine bounds requests and answers on the wire.
-const maxLine = 4096
+// maxLine bounds requests on the wire, maxAnswer each line of an answer.
+const (
+	maxLine   = 4096
+	maxAnswer = 256 << 10
+)
 
 // envelope is a request on the wire.
 type envelope struct {
@@ -106,6 +109,10 @@ var decoders = map[string]func([]byte) (Request, error){
 	Reboot{}.verb():      as[Reboot],
 	PowerOff{}.verb():    as[PowerOff],
 	SetHostname{}.verb(): as[SetHostname],
+
+	UpdateState{}.verb():    as[UpdateState],
+	UpdateInstall{}.verb():  as[UpdateInstall],
+	UpdateRollback{}.verb(): as[UpdateRollback],
 }
 
 // decode reads a request's line and checks its values.
