@@ -33,6 +33,8 @@ var alarmAdvice = map[string]string{
 	"marks-drift":          "See who changes the kernel's rules: `appliance dscp status`.",
 	"network-drift":        "See what differs and who changes it: `appliance network status`.",
 	"clock":                "Check the time servers and that they can be reached.",
+	"update-fell-back":     "The box runs the version from before. `appliance update status` has the reason; install another version when there is one.",
+	"update-failed":        "Nothing has changed. `appliance update status` has the reason; try again.",
 	"unconfirmed":          "`appliance config confirm` keeps it, `appliance config rollback` goes back at once.",
 	"syslog":               "Check log.targets, the way to the server, and its certificate; the audit log follows when it is back.",
 	"draining":             "`appliance undrain` takes the box back into service.",
@@ -129,6 +131,7 @@ func (d *daemon) collectAlarms() []adminapi.Alarm {
 	list = append(list, diskAlarms(d.flags.state, d.store.Stats().LastTook)...)
 	list = append(list, d.meter.alarms()...)
 	list = append(list, d.hostAlarms()...)
+	list = append(list, updateAlarms(d.flags.ledger)...)
 	if w := d.revisions.Waiting(); w.Number != 0 {
 		list = append(list, adminapi.Alarm{Code: "unconfirmed", Text: fmt.Sprintf("Revision %d is not confirmed: at %s revision %d comes back.", w.Number, when(w.Until), w.Before)})
 	}

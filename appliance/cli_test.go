@@ -201,6 +201,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		Diagnoses:    c.box,
 		People:       users,
 		Audit:        trail,
+		Updates:      c.zone,
 		Logger:       quiet,
 	})
 	if err != nil {
@@ -432,3 +433,20 @@ func TestPathsCommand(t *testing.T) {
 	c := newCommandLine(t)
 	c.want(0, words("paths"), "10.1.2.0/24", "0/0/3", "1/0/3", "25 %")
 }
+
+func (*cliZone) Update(context.Context) adminapi.Update { return adminapi.Update{Version: "1.0.0"} }
+
+func (*cliZone) CheckUpdate(context.Context, adminapi.UpdateFrom) (adminapi.UpdateOffer, error) {
+	return adminapi.UpdateOffer{}, nil
+}
+
+func (*cliZone) PutBundle(_ context.Context, bundle io.Reader, _ int64) (adminapi.UpdateOffer, error) {
+	n, err := io.Copy(io.Discard, bundle)
+	return adminapi.UpdateOffer{Size: n}, err
+}
+
+func (*cliZone) InstallUpdate(context.Context, adminapi.InstallUpdate) error { return nil }
+
+func (*cliZone) RollbackUpdate(context.Context, adminapi.RollbackUpdate) error { return nil }
+
+func (*cliZone) CancelUpdate() {}

@@ -25,6 +25,7 @@ import (
 	"meetzone/appliance/helper"
 	"meetzone/appliance/network"
 	"meetzone/appliance/people"
+	"meetzone/appliance/update"
 	"meetzone/dataplane"
 	"meetzone/dataplane/turn"
 	"meetzone/dscp"
@@ -47,7 +48,7 @@ type runFlags struct {
 	media                        []string
 	ownHost, firstMeeting        bool
 	drain                        time.Duration
-	helper                       string
+	helper, rootKeys, ledger     string
 }
 
 func newRunCommand() *cobra.Command {
@@ -66,6 +67,8 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&f.admin, "admin", "", "admin `SOCKET`; overrides box.listen.admin (/run/meetzone/admin.sock)")
 	flags.BoolVar(&f.ownHost, "own-host", false, "this machine's network is the appliance's own to change")
 	flags.StringVar(&f.helper, "helper", helper.DefaultSocket, "`SOCKET` of the helper, which does what needs root")
+	flags.StringVar(&f.rootKeys, "root-keys", update.DefaultRootKeys, "`FILE` of public root keys: whose updates are taken")
+	flags.StringVar(&f.ledger, "update-ledger", update.DefaultLedger, "`DIR` with what root remembers of updates")
 	flags.BoolVar(&f.firstMeeting, "first-meeting", false, "start a meeting and print its link")
 	flags.DurationVar(&f.drain, "drain", 5*time.Second, "how long SIGTERM waits for people to leave")
 	return cmd
@@ -109,6 +112,7 @@ type daemon struct {
 	meter      loadMeter
 	registrars registrars
 	drainer    *drainer
+	updater    *updater
 	board      alarmBoard
 	adminAPI   *admin.Server
 	revisions  *admin.Revisions
@@ -200,7 +204,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := d.openZone(); err != nil {
 		return err
 	}
-	return d.openAdmin(revisionStore)
+	return d.openAdmin(ctx, revisionStore)
 }
 
 // firstDocument is what a box is that nobody has configured yet.
@@ -277,7 +281,7 @@ func (d *daemon) openZone() error {
 }
 
 // openAdmin makes the commit engine over all parts, and the admin API.
-func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
+func (d *daemon) openAdmin(ctx context.Context, store *admin.RevisionStore) (err error) {
 	if d.people, err = people.New(people.Config{Store: d.store}); err != nil {
 		return err
 	}
@@ -290,6 +294,9 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 	if d.revisions, err = admin.NewRevisions(admin.RevisionsConfig{
 		Store: store, Parts: d.parts(), Override: d.flags.override, Logger: d.log,
 	}); err != nil {
+		return err
+	}
+	if d.updater, err = openUpdater(ctx, d); err != nil {
 		return err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
@@ -306,6 +313,7 @@ func (d *daemon) openAdmin(store *admin.RevisionStore) (err error) {
 		Diagnoses:    d,
 		People:       d.people,
 		Audit:        d.audit,
+		Updates:      d.updater,
 		Started:      d.started,
 		Logger:       d.log,
 	})
@@ -338,6 +346,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.runWatchdog(life) })
 	parts.Go(func() error { return d.runSettling(life) })
 	parts.Go(func() error { return d.drainer.runDrain(life) })
+	parts.Go(func() error { return d.updater.runUpdates(life) })
 	parts.Go(func() error { return d.runAlarms(life) })
 	restart := make(chan config.Revision, 1)
 	parts.Go(func() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -87,6 +88,7 @@ type ServerConfig struct {
 	Diagnoses    Diagnoses
 	People       *people.Users
 	Audit        *audit.Log
+	Updates      Updates
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
 }
@@ -108,6 +110,7 @@ func (c ServerConfig) Validate() error {
 		"diagnoses":    c.Diagnoses == nil,
 		"people":       c.People == nil,
 		"audit":        c.Audit == nil,
+		"updates":      c.Updates == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -167,7 +170,7 @@ func (s *Server) Close() error { return s.http.Close() }
 
 // routes is the whole API: who may ask for what, and what answers. What follows in the handler files is in this order.
 func (s *Server) routes() map[string]route {
-	return map[string]route{
+	all := map[string]route{
 		"GET " + adminapi.PathStatus:                                 {view, s.status},
 		"GET " + adminapi.PathConfig:                                 {view, s.getConfig},
 		"PUT " + adminapi.PathCandidate:                              {operate, s.putCandidate},
@@ -212,6 +215,8 @@ func (s *Server) routes() map[string]route {
 		"PATCH " + adminapi.PathUser + "{name}":  {operate, s.changeUser},
 		"DELETE " + adminapi.PathUser + "{name}": {operate, s.removeUser},
 	}
+	maps.Copy(all, s.updateRoutes())
+	return all
 }
 
 // handler is the whole API over HTTP.
@@ -221,6 +226,7 @@ func (s *Server) handler() http.Handler {
 		mux.Handle(pattern, s.recorded(s.guard(r.access, s.answer(r.do))))
 	}
 	mux.Handle("POST "+adminapi.PathCapture, s.recorded(s.guard(operate, http.HandlerFunc(s.capture))))
+	mux.Handle("PUT "+adminapi.PathUpdateBundle, s.recorded(s.guard(operate, http.HandlerFunc(s.putBundle))))
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("There is no %s %s.", r.Method, r.URL.Path),
 			Advice: "The client may be of another version than the daemon."}

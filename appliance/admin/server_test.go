@@ -148,6 +148,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 		Diagnoses:    z,
 		People:       users,
 		Audit:        trail,
+		Updates:      z,
 		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -378,3 +379,20 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 		}
 	}
 }
+
+func (*zone) Update(context.Context) adminapi.Update { return adminapi.Update{Version: "1.0.0"} }
+
+func (*zone) CheckUpdate(context.Context, adminapi.UpdateFrom) (adminapi.UpdateOffer, error) {
+	return adminapi.UpdateOffer{}, nil
+}
+
+func (*zone) PutBundle(_ context.Context, bundle io.Reader, _ int64) (adminapi.UpdateOffer, error) {
+	n, err := io.Copy(io.Discard, bundle)
+	return adminapi.UpdateOffer{Size: n}, err
+}
+
+func (*zone) InstallUpdate(context.Context, adminapi.InstallUpdate) error { return nil }
+
+func (*zone) RollbackUpdate(context.Context, adminapi.RollbackUpdate) error { return nil }
+
+func (*zone) CancelUpdate() {}

@@ -34,6 +34,7 @@ type Document struct {
 	Certificate Certificate `yaml:"certificate" scope:"box" help:"the certificate of HTTPS and TURN"`
 	Metrics     Metrics     `yaml:"metrics" scope:"box" help:"the metrics listener"`
 	Log         Log         `yaml:"log" scope:"box" help:"where else audit log and alarms go"`
+	Update      Update      `yaml:"update" scope:"box" help:"where new versions of the software come from"`
 
 	unknown []unknownKey // what a newer version wrote
 }
@@ -127,6 +128,11 @@ const (
 // Metrics says how the metrics listener behaves.
 type Metrics struct {
 	Enabled bool `yaml:"enabled" help:"whether /metrics is served; /healthz always is"`
+}
+
+// Update says where new versions of the software come from.
+type Update struct {
+	Source string `yaml:"source" help:"URL (http or https) of a bundle; what it holds may change with each release. Empty: none. Whoever serves it is not trusted, the bundle's signatures are"`
 }
 
 // Default returns the document of a box that nobody has configured.

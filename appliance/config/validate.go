@@ -83,6 +83,7 @@ func (d Document) problems() Problems {
 	d.DSCP.check(&c)
 	d.Log.check(&c)
 	d.Certificate.check(&c, d.Zone.Hosts)
+	d.Update.check(&c)
 	name := d.Certificate.Name
 	c.that(name != "" && strings.Trim(name, nameLetters) == "" && len(name) <= 63, "certificate.name",
 		"%q is no name of a certificate: use letters, digits and hyphens, or %s", name, SelfSigned)
@@ -100,6 +101,14 @@ func (cert Certificate) check(c *checker, hosts []string) {
 	if cert.Name == ACME {
 		c.that(a.Directory != "", "certificate.acme.directory", "the certificate %s needs the address of its authority", ACME)
 		c.that(len(hosts) > 0, "zone.hosts", "the certificate %s is for these, and there are none", ACME)
+	}
+}
+
+func (u Update) check(c *checker) {
+	if u.Source != "" {
+		address, err := url.Parse(u.Source)
+		c.that(err == nil && (address.Scheme == "https" || address.Scheme == "http") && address.Host != "" && len(u.Source) <= 2000, "update.source",
+			"%q is no http:// or https:// address", u.Source)
 	}
 }
 

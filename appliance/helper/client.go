@@ -32,6 +32,7 @@ type With struct {
 	File     *os.File     // handed over
 	Result   any          // a pointer, filled with the answer
 	Progress func([]byte) // told progress, as JSON
+	Open     **os.File    // filled with the file that comes with the answer; whoever asks closes it
 }
 
 // Ask is Do for requests that have more than values.
@@ -67,12 +68,20 @@ func (c Client) Ask(ctx context.Context, r Request, with With) error {
 	if _, _, err := conn.WriteMsgUnix(line, rights, nil); err != nil {
 		return fmt.Errorf("asking the helper for %s: %w", r.verb(), err)
 	}
-	said, err := listen(conn, with.Progress)
+	var said answer
+	if with.Open == nil {
+		said, err = listen(conn, with.Progress)
+	} else if line, *with.Open, err = receive(conn); err == nil {
+		err = json.Unmarshal(line, &said)
+	}
 	if err != nil {
 		return fmt.Errorf("asking the helper for %s: %w", r.verb(), err)
 	}
 	if !said.Done {
 		return fmt.Errorf("%s: %s", r.verb(), said.Error)
+	}
+	if with.Open != nil && *with.Open == nil {
+		return errNoFile
 	}
 	if with.Result != nil {
 		return json.Unmarshal(said.Result, with.Result)

@@ -17,6 +17,9 @@ type call struct {
 
 // perform does what a valid request asks for.
 func (s *Server) perform(ctx context.Context, r Request, c call) (any, error) {
+	if _, is := r.(UpdateStick); is {
+		return openStick()
+	}
 	if result, done, err := s.performUpdate(ctx, r, c); done {
 		return result, err
 	}

@@ -43,6 +43,9 @@ const (
 // ErrRequest says that a request is none that the helper knows, or has values that it refuses.
 var ErrRequest = errors.New("the helper refuses the request")
 
+// Name is what a request is called on the wire and in errors.
+func Name(r Request) string { return r.verb() }
+
 func (Reboot) verb() string      { return "reboot" }
 func (PowerOff) verb() string    { return "power-off" }
 func (SetHostname) verb() string { return "set-hostname" }
@@ -113,6 +116,7 @@ var decoders = map[string]func([]byte) (Request, error){
 	UpdateState{}.verb():    as[UpdateState],
 	UpdateInstall{}.verb():  as[UpdateInstall],
 	UpdateRollback{}.verb(): as[UpdateRollback],
+	UpdateStick{}.verb():    as[UpdateStick],
 }
 
 // decode reads a request's line and checks its values.

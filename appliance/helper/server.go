@@ -106,14 +106,19 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 	defer cancel()
 	_ = conn.SetDeadline(time.Now().Add(requestTimeout)) // a connection without deadline ends with its peer
 	said := answer{Done: true}
-	if result, err := s.obey(ctx, cancel, conn); err != nil {
-		said = answer{Error: err.Error()}
-	} else if result != nil {
-		if said.Result, err = json.Marshal(result); err != nil {
-			said = answer{Error: err.Error()}
-		}
+	var rights []byte
+	result, err := s.obey(ctx, cancel, conn)
+	if file, is := result.(*os.File); is && file != nil {
+		defer file.Close()
+		rights, result = unix.UnixRights(int(file.Fd())), nil
 	}
-	_, _ = conn.Write(said.line()) // whoever asked may have gone
+	if err == nil && result != nil {
+		said.Result, err = json.Marshal(result)
+	}
+	if err != nil {
+		said, rights = answer{Error: err.Error()}, nil
+	}
+	_, _, _ = conn.WriteMsgUnix(said.line(), rights, nil) // whoever asked may have gone
 }
 
 // obey reads the request and does it. What takes long is given up when whoever asked has gone.

@@ -92,6 +92,9 @@ func OpenHead(src io.Reader, trust Trust) (*Bundle, error) {
 // Size is how many bytes the whole bundle has.
 func (b *Bundle) Size() int64 { return b.starts[2] + b.Manifest.Verity.Size }
 
+// Start is how many bytes the head has.
+func (b *Bundle) Start() int64 { return b.starts[0] }
+
 // MaxHead is how many bytes from the start of a bundle hold its head at most.
 const MaxHead = len(magic) + 4 + maxHead
 

@@ -30,12 +30,12 @@ var (
 
 // Running is the version that runs, as it says of itself.
 type Running struct {
-	Version      string
-	RootHash     []byte
-	Architecture string
-	Hardware     string // the model
-	State        int    // default StateVersion
-	MinimumState int    // default MinimumStateVersion
+	Version      string `json:"version"`
+	RootHash     []byte `json:"root_hash"`
+	Architecture string `json:"architecture"`
+	Hardware     string `json:"hardware"`              // the model
+	State        int    `json:"state_version"`         // default StateVersion
+	MinimumState int    `json:"minimum_state_version"` // default MinimumStateVersion
 }
 
 // Config says where an update works.
@@ -78,6 +78,7 @@ func New(cfg Config) (*Machine, error) {
 // State is how the machine stands.
 type State struct {
 	Version string      `json:"version"` // that runs
+	Running Running     `json:"running"`
 	Slots   []SlotState `json:"slots"`
 	Ledger  Ledger      `json:"ledger"`
 	// Unproved says that the running version has not been blessed yet.
@@ -165,6 +166,10 @@ func (v view) unproved() bool {
 	return v.hasRunning && v.runningUKI.Counted && v.runningUKI.boot() != BootAside
 }
 
+func (m *Machine) state(v view) State {
+	return State{Version: m.cfg.Running.Version, Running: m.cfg.Running, Ledger: v.ledger, Unproved: v.unproved(), Armed: v.armed()}
+}
+
 // Look tells how the machine stands.
 func (m *Machine) Look() (s State, err error) {
 	d, err := openDisk(m.cfg.Disk)
@@ -176,7 +181,7 @@ func (m *Machine) Look() (s State, err error) {
 	if err != nil {
 		return s, err
 	}
-	s = State{Version: m.cfg.Running.Version, Ledger: v.ledger, Unproved: v.unproved(), Armed: v.armed()}
+	s = m.state(v)
 	for _, one := range []struct {
 		Slot
 		UKI
@@ -274,7 +279,7 @@ func (m *Machine) admitted(ctx context.Context, src io.ReaderAt, size int64, v v
 	if err != nil {
 		return nil, err
 	}
-	s := State{Version: m.cfg.Running.Version, Ledger: v.ledger, Unproved: v.unproved(), Armed: v.armed()}
+	s := m.state(v)
 	if err := s.Admit(b.Manifest, m.cfg.Running); err != nil {
 		return nil, err
 	}
