@@ -84,7 +84,7 @@ func onlyWith(t *testing.T, c appliancetest.Client, host netip.Addr) *nstest.Cap
 	})
 }
 
-// TestNetnsProxy joins through a real squid where the firewall lets the client reach nothing else: without a password, with Basic and with Digest, and says
+// TestNetnsProxy joins through a real squid where the firewall lets the client reach nothing else: without a password, with Basic, Digest and NTLM, and says
 // what is missing where the password is.
 func TestNetnsProxy(t *testing.T) {
 	lab, firewall := appliancetest.NewBehind(t, 2)
@@ -92,7 +92,7 @@ func TestNetnsProxy(t *testing.T) {
 	daemon := lab.Start(t)
 	meeting := daemon.CreateMeeting(t)
 	stays(t, lab, lab.Clients[1], meeting.Number)
-	for _, auth := range []string{"", "basic", "digest"} {
+	for _, auth := range []string{"", "basic", "digest", "ntlm"} {
 		name := auth
 		if name == "" {
 			name = "open"

@@ -55,8 +55,8 @@ func (l *Lab) Tunnel(t testing.TB, h Host, flags ...string) (base, fingerprint s
 	return "https://" + h.Addr.String(), fingerprint
 }
 
-// Squid runs a real squid on a host, which lets CONNECT to port 443 through, and returns its address. auth is "", "basic" or "digest"; then it wants the
-// user ada with the password lovelace.
+// Squid runs a real squid on a host, which lets CONNECT to port 443 through, and returns its address. auth is "", "basic" or "digest", with the
+// user ada and the password lovelace, or "ntlm", for which squid's helper takes any answer that is one.
 func Squid(t testing.TB, h Host, auth string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "meetzone-test-squid") // squid gives up root, and t.TempDir is for root alone
@@ -81,6 +81,9 @@ func Squid(t testing.TB, h Host, auth string) string {
 		schemes = "auth_param basic program /usr/lib/squid/basic_ncsa_auth " + put("users", "ada:"+basicHash+"\n")
 	case "digest":
 		schemes = "auth_param digest program /usr/lib/squid/digest_file_auth " + put("users", "ada:lovelace\n") + "\nauth_param digest realm lab"
+	}
+	if auth == "ntlm" {
+		schemes = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth"
 	}
 	if auth != "" {
 		access = "acl known proxy_auth REQUIRED\nhttp_access allow CONNECT tls known"

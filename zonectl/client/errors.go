@@ -127,7 +127,7 @@ func proxyRefused(stage Stage, host string, refused *ProxyError) error {
 		Advice: "Ask the network's administrator to permit CONNECT to port 443 of the box.", Err: refused}
 	if refused.Status == http.StatusProxyAuthRequired {
 		told.Text = fmt.Sprintf("The proxy %s wants a name and a password (407).", refused.Proxy)
-		told.Advice = "Give them with --proxy http://USER:PASSWORD@HOST:PORT, or in HTTPS_PROXY; Basic and Digest are spoken."
+		told.Advice = "Give them with --proxy http://USER:PASSWORD@HOST:PORT, or in HTTPS_PROXY; a Windows domain goes before the name, DOMAIN%5CUSER. Basic, Digest and NTLM are spoken, Kerberos is not."
 	}
 	return told
 }

@@ -5,33 +5,24 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
-	"sync"
 	"time"
-
-	"github.com/icholy/digest"
 )
 
-// proxyDialer opens connections through an HTTP proxy by CONNECT (RFC 9110, section 9.3.6), with Basic (RFC 7617) or Digest (RFC 7616) credentials where the
-// proxy asks for them and its URL has some.
+// proxyDialer opens connections through an HTTP proxy by CONNECT (RFC 9110, section 9.3.6), with credentials (proxyauth.go) where the proxy asks for them and its URL
+// has some.
 type proxyDialer struct {
 	url   *url.URL
 	roots *x509.CertPool // for proxies that speak TLS
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
-
-	mu        sync.Mutex // guards what follows
-	challenge *digest.Challenge
-	basic     bool // the proxy asked for Basic
-	count     int  // of uses of the challenge
+	auth  proxyAuth
 }
 
-// maxProxyHead bounds what is read of a proxy's answer.
+// maxProxyHead bounds what is read of one answer of a proxy, its body included.
 const maxProxyHead = 64 << 10
 
 // DialContext opens a connection to an address. The proxy is asked a second time when it wants credentials.
@@ -40,7 +31,7 @@ func (p *proxyDialer) DialContext(ctx context.Context, _, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode == http.StatusProxyAuthRequired && p.url.User != nil && p.learn(answer) {
+	if answer.StatusCode == http.StatusProxyAuthRequired && p.auth.learn(p.url.User, answer.Header) {
 		_ = conn.Close()
 		if conn, answer, err = p.try(ctx, address); err != nil {
 			return nil, err
@@ -53,23 +44,7 @@ func (p *proxyDialer) DialContext(ctx context.Context, _, address string) (net.C
 	return conn, nil
 }
 
-// learn takes the proxy's challenge; false: it asks for something that is not spoken here.
-func (p *proxyDialer) learn(answer *http.Response) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, value := range answer.Header.Values("Proxy-Authenticate") {
-		if c, err := digest.ParseChallenge(value); err == nil && digest.CanDigest(c) {
-			p.challenge, p.basic, p.count = c, false, 0
-			return true
-		}
-		if scheme, _, _ := strings.Cut(value, " "); strings.EqualFold(scheme, "Basic") {
-			p.basic = true
-		}
-	}
-	return p.basic
-}
-
-// try sends one CONNECT and reads the answer. The connection is closed where there is an error.
+// try asks for a connection, and reads the answer. The connection is closed where there is an error.
 func (p *proxyDialer) try(ctx context.Context, address string) (net.Conn, *http.Response, error) {
 	conn, err := p.open(ctx)
 	if err != nil {
@@ -87,22 +62,43 @@ func (p *proxyDialer) try(ctx context.Context, address string) (net.Conn, *http.
 	return buffered, answer, nil
 }
 
+// ask sends CONNECT, and once more on the same connection where the credentials answer what the proxy says first.
 func (p *proxyDialer) ask(conn net.Conn, address string) (net.Conn, *http.Response, error) {
-	authorization, err := p.authorization(address)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := io.WriteString(conn, "CONNECT "+address+" HTTP/1.1\r\nHost: "+address+"\r\n"+authorization+"\r\n"); err != nil {
-		return nil, nil, err
-	}
-	limited := &io.LimitedReader{R: conn, N: maxProxyHead}
+	limited := &io.LimitedReader{R: conn}
 	reader := bufio.NewReader(limited)
-	answer, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
+	authorization, err := p.auth.first(p.url.User, address)
 	if err != nil {
 		return nil, nil, err
+	}
+	answer, err := connect(conn, limited, reader, address, authorization)
+	if err != nil {
+		return nil, nil, err
+	}
+	if authorization, err = p.auth.second(p.url.User, answer); err != nil {
+		return nil, nil, err
+	}
+	if authorization != "" && !answer.Close {
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return nil, nil, err
+		}
+		if answer, err = connect(conn, limited, reader, address, authorization); err != nil {
+			return nil, nil, err
+		}
 	}
 	limited.N = 1<<63 - 1
 	return &readAhead{Conn: conn, reader: reader}, answer, nil
+}
+
+// connect sends one CONNECT and reads the answer's head.
+func connect(conn net.Conn, limited *io.LimitedReader, reader *bufio.Reader, address, authorization string) (*http.Response, error) {
+	if authorization != "" {
+		authorization = "Proxy-Authorization: " + authorization + "\r\n"
+	}
+	if _, err := io.WriteString(conn, "CONNECT "+address+" HTTP/1.1\r\nHost: "+address+"\r\n"+authorization+"\r\n"); err != nil {
+		return nil, err
+	}
+	limited.N = maxProxyHead
+	return http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
 }
 
 // open opens a connection to the proxy itself.
@@ -121,28 +117,6 @@ func (p *proxyDialer) open(ctx context.Context) (net.Conn, error) {
 		return nil, err
 	}
 	return secure, nil
-}
-
-// authorization is the header line for what the proxy has asked for; none before it has asked.
-func (p *proxyDialer) authorization(address string) (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.url.User == nil {
-		return "", nil
-	}
-	password, _ := p.url.User.Password()
-	switch {
-	case p.challenge != nil:
-		p.count++
-		c, err := digest.Digest(p.challenge, digest.Options{Method: http.MethodConnect, URI: address, Count: p.count, Username: p.url.User.Username(), Password: password})
-		if err != nil {
-			return "", err
-		}
-		return "Proxy-Authorization: " + c.String() + "\r\n", nil
-	case p.basic:
-		return "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(p.url.User.Username()+":"+password)) + "\r\n", nil
-	}
-	return "", nil
 }
 
 // readAhead is a connection of which a reader may have read ahead.
