@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"meetzone/appliance/appliancetest"
-	"meetzone/dataplane/nstest"
+	"meetzone/dataplane"
 )
 
 // joined is what zoneclient tells of a join with --json.
@@ -76,14 +78,6 @@ func stays(t *testing.T, lab *appliancetest.Lab, c appliancetest.Client, number 
 	t.Fatal("nobody stays in the meeting")
 }
 
-// onlyWith captures what a client exchanges with anybody but one host.
-func onlyWith(t *testing.T, c appliancetest.Client, host netip.Addr) *nstest.Capture {
-	t.Helper()
-	return c.NS.Capture(t, c.Iface, func(p nstest.Packet) bool {
-		return p.Src.Addr().Is4() && p.Src.Addr() != host && p.Dst.Addr() != host
-	})
-}
-
 // TestNetnsProxy joins through a real squid where the firewall lets the client reach nothing else: without a password, with Basic, Digest and NTLM, and says
 // what is missing where the password is.
 func TestNetnsProxy(t *testing.T) {
@@ -101,7 +95,7 @@ func TestNetnsProxy(t *testing.T) {
 			host := firewall.Host(t, "proxy")
 			proxy := appliancetest.Squid(t, host, auth)
 			firewall.Set(t, appliancetest.OnlyTo(client, host.Addr))
-			elsewhere := onlyWith(t, client, host.Addr)
+			watch := firewall.Watch(t, client, host.Addr)
 			user := ""
 			if auth != "" {
 				user = "ada:lovelace@"
@@ -116,10 +110,37 @@ func TestNetnsProxy(t *testing.T) {
 					t.Errorf("without a password:\n%s", j.all)
 				}
 			}
-			if packets := elsewhere.Packets(); len(packets) > 0 {
-				t.Errorf("%d packets took another way, the first from %v to %v", len(packets), packets[0].Src, packets[0].Dst)
+			watch.Check(t, "zoneclient")
+			if auth == "" || auth == "basic" || long() {
+				byBrowser(t, firewall, client, host.Addr, "https://"+client.Box.String()+"/j/"+meeting.Number, func() appliancetest.Browser {
+					name, password, _ := strings.Cut(strings.TrimSuffix(user, "@"), ":")
+					return appliancetest.ChromiumThrough(t, client.NS, proxy, name, password)
+				})
 			}
 		})
+	}
+}
+
+// byBrowser joins with a browser that reaches the zone by one host only: it sees and hears, every medium is on TLS, the panel says why, and no packet took another way.
+func byBrowser(t *testing.T, firewall *appliancetest.Firewall, client appliancetest.Client, host netip.Addr, url string, open func() appliancetest.Browser) {
+	t.Helper()
+	watch := firewall.Watch(t, client, host)
+	b := open()
+	start := time.Now()
+	join(t, b, url, "Cat")
+	seesAndHears(t, b, "Cat")
+	t.Logf("Chromium sees and hears %.1f s after it opened the page", time.Since(start).Seconds())
+	onRung(t, b, dataplane.TLS.String(), 10*time.Second)
+	panelTells(t, b, way{name: "only by " + host.String(), rung: dataplane.TLS})
+	watch.Check(t, "Chromium by "+host.String())
+	leave(t, b)
+}
+
+// leave closes a page's meeting, so that nothing goes on when the next row begins.
+func leave(t *testing.T, b appliancetest.Browser) {
+	t.Helper()
+	if err := b.Open("about:blank"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -158,18 +179,17 @@ func TestNetnsTunnel(t *testing.T) {
 		}
 		stays(t, lab, lab.Clients[1], meeting.Number)
 		firewall.Set(t, appliancetest.OnlyTo(client, host.Addr))
-		elsewhere := client.NS.Capture(t, client.Iface, func(p nstest.Packet) bool {
-			return p.Src.Addr().Is4() && p.Dst.Addr() == client.Addr && p.Src.Addr() != host.Addr
-		})
+		watch := firewall.Watch(t, client, host.Addr)
 		j := joinBy(t, lab, client, "--url", meeting.Link)
 		j.over(t, "tunnel "+host.Addr.String(), "tls")
 		t.Logf("%s: first media after %.0f ms; %v", name, j.First, j.Stages)
 		if lookup := j.Stages["lookup"]; lookup < 5400 || lookup > 9000 {
 			t.Errorf("%s: the client turned to the tunnel after %.0f ms", name, lookup)
 		}
-		if packets := elsewhere.Packets(); len(packets) > 0 {
-			t.Errorf("%s: %d packets came by another way, the first from %v", name, len(packets), packets[0].Src)
-		}
+		watch.Check(t, "zoneclient, tunnel "+name)
+		byBrowser(t, firewall, client, host.Addr, "https://zone.lab/j/"+meeting.Number, func() appliancetest.Browser {
+			return appliancetest.Chromium(t, client.NS, chromedp.Flag("host-resolver-rules", "MAP zone.lab "+host.Addr.String()))
+		})
 		firewall.Set(t, appliancetest.Open)
 		daemon.Admin(t, "tunnel", "remove", name)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -50,6 +51,39 @@ func Chromium(t testing.TB, ns *nstest.NS, more ...chromedp.ExecAllocatorOption)
 		t.Fatalf("chromium: %v\n%s", err, said.String())
 	}
 	return &chromium{ctx: ctx}
+}
+
+// ChromiumThrough is Chromium that uses a proxy, host:port, and shows it the name and the password of a person when it asks, as the person would.
+func ChromiumThrough(t testing.TB, ns *nstest.NS, proxy, user, password string) Browser {
+	t.Helper()
+	c := Chromium(t, ns, chromedp.ProxyServer("http://"+proxy)).(*chromium)
+	if user == "" {
+		return c
+	}
+	asked := chromedp.Events(c.ctx, fetch.AuthRequired)
+	paused := chromedp.Events(c.ctx, fetch.RequestPaused)
+	yes := true
+	if _, err := chromedp.Call(c.ctx, fetch.Enable, fetch.EnableParams{HandleAuthRequests: &yes}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for one, err := range asked {
+			if err != nil {
+				return
+			}
+			_, _ = chromedp.Call(c.ctx, fetch.ContinueWithAuth, fetch.ContinueWithAuthParams{RequestID: one.RequestID, AuthChallengeResponse: &fetch.AuthChallengeResponse{
+				Response: fetch.AuthChallengeResponseResponseProvideCredentials, Username: user, Password: password}}) // the page that is gone needs no answer
+		}
+	}()
+	go func() {
+		for one, err := range paused {
+			if err != nil {
+				return
+			}
+			_, _ = chromedp.Call(c.ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: one.RequestID})
+		}
+	}()
+	return c
 }
 
 // Open implements Browser.

@@ -2,6 +2,7 @@ package appliancetest
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"net/netip"
 	"os"
@@ -55,8 +56,8 @@ func (l *Lab) Tunnel(t testing.TB, h Host, flags ...string) (base, fingerprint s
 	return "https://" + h.Addr.String(), fingerprint
 }
 
-// Squid runs a real squid on a host, which lets CONNECT to port 443 through, and returns its address. auth is "", "basic" or "digest", with the
-// user ada and the password lovelace, or "ntlm", for which squid's helper takes any answer that is one.
+// Squid runs a real squid on a host, which lets CONNECT to port 443 through, and returns its address. auth is "", "basic", "digest" or "ntlm"; then it wants the
+// user ada with the password lovelace.
 func Squid(t testing.TB, h Host, auth string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "meetzone-test-squid") // squid gives up root, and t.TempDir is for root alone
@@ -83,7 +84,7 @@ func Squid(t testing.TB, h Host, auth string) string {
 		schemes = "auth_param digest program /usr/lib/squid/digest_file_auth " + put("users", "ada:lovelace\n") + "\nauth_param digest realm lab"
 	}
 	if auth == "ntlm" {
-		schemes = "auth_param ntlm program /usr/lib/squid/ntlm_fake_auth"
+		schemes = "auth_param ntlm program /usr/bin/python3 " + put("ntlm_auth.py", ntlmHelper)
 	}
 	if auth != "" {
 		access = "acl known proxy_auth REQUIRED\nhttp_access allow CONNECT tls known"
@@ -95,5 +96,8 @@ func Squid(t testing.TB, h Host, auth string) string {
 	start(t, h.NS.Command(context.Background(), need(t, "squid"), "-N", "-f", config), "Accepting HTTP Socket connections", 30*time.Second)
 	return h.Addr.String() + ":3128"
 }
+
+//go:embed proxy/ntlm_auth.py
+var ntlmHelper string
 
 const basicHash = "$apr1$meetzone$r3AXnH0d5KFMogp4tN9Ui0"

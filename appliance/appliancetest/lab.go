@@ -34,7 +34,8 @@ type Client struct {
 	Addr  netip.Addr
 	Iface string // the client's end of the link
 
-	BoxIface string // the box's end
+	BoxIface    string // the box's end
+	RouterIface string // the firewall's end, where there is one
 
 	Link *nstest.Emulator // of a client whose link is emulated; towards the client is nstest.BToA
 }
