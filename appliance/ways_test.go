@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"meetzone/appliance/appliancetest"
 	"meetzone/dataplane"
 )
@@ -128,10 +126,16 @@ func byBrowser(t *testing.T, firewall *appliancetest.Firewall, client appliancet
 	b := open()
 	start := time.Now()
 	join(t, b, url, "Cat")
+	t.Logf("joined after %.1f s", time.Since(start).Seconds())
 	seesAndHears(t, b, "Cat")
 	t.Logf("Chromium sees and hears %.1f s after it opened the page", time.Since(start).Seconds())
 	onRung(t, b, dataplane.TLS.String(), 10*time.Second)
 	panelTells(t, b, way{name: "only by " + host.String(), rung: dataplane.TLS})
+	var told []string
+	if err := b.Eval("[...document.querySelectorAll('section.medium')].map((s) => s.innerText)", &told); err != nil {
+		t.Error(err)
+	}
+	t.Logf("its panel tells %q", told)
 	watch.Check(t, "Chromium by "+host.String())
 	leave(t, b)
 }
@@ -188,7 +192,7 @@ func TestNetnsTunnel(t *testing.T) {
 		}
 		watch.Check(t, "zoneclient, tunnel "+name)
 		byBrowser(t, firewall, client, host.Addr, "https://zone.lab/j/"+meeting.Number, func() appliancetest.Browser {
-			return appliancetest.Chromium(t, client.NS, chromedp.Flag("host-resolver-rules", "MAP zone.lab "+host.Addr.String()))
+			return appliancetest.ChromiumKnowing(t, client.NS, host.Addr.String()+" zone.lab")
 		})
 		firewall.Set(t, appliancetest.Open)
 		daemon.Admin(t, "tunnel", "remove", name)

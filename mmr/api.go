@@ -118,6 +118,7 @@ type Transport struct {
 	Remote netip.AddrPort
 	Cipher string // SRTP protection profile, IANA name
 	DSCP   int    // code point of what last arrived, -1 unknown
+	Silent bool   // it brought something steadily, and for 1.3 s nothing
 }
 
 // View asks for a picture in a video slot.

@@ -37,6 +37,10 @@ type transport struct {
 	selected bool
 	heard    dataplane.Instant // anything authentic
 	spoke    bool              // something was sent since the last pulse
+	// heardLast and heardIn are what pulses saw: heard at the last one, and of the last 32, the newest lowest, those since whose predecessor anything came.
+	heardLast dataplane.Instant
+	heardIn   uint32
+	silent    bool // after it was steady
 	// retired is when a transport ends whose successor has been offered and answered; 0: it has none. Until the successor is connected it
 	// goes on sending, and takes nothing any more.
 	retired dataplane.Instant
@@ -382,7 +386,7 @@ func (t *transport) farewell(b []byte) {
 
 // describe returns how a medium travels.
 func (t *transport) describe(m Medium) Transport {
-	d := Transport{Medium: m, State: t.state, Cipher: t.cipher, DSCP: -1}
+	d := Transport{Medium: m, State: t.state, Cipher: t.cipher, DSCP: -1, Silent: t.silent && t.ready()}
 	if t.tosSet {
 		d.DSCP = int(t.tos >> 2)
 	}

@@ -171,7 +171,7 @@ func midOf(s mmr.Slot) string { return s.Medium.String() + strconv.Itoa(s.Index)
 
 // transportOf leaves out what is not known yet.
 func transportOf(t mmr.Transport) wire.TransportState {
-	state := wire.TransportState{Medium: nameOf(t.Medium), State: t.State.String(), Cipher: t.Cipher, DSCP: t.DSCP}
+	state := wire.TransportState{Medium: nameOf(t.Medium), State: t.State.String(), Cipher: t.Cipher, DSCP: t.DSCP, Silent: t.Silent}
 	if t.Remote.IsValid() {
 		state.Rung, state.Local, state.Remote = t.Rung.String(), t.Local.String(), t.Remote.String()
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +58,23 @@ func need(t testing.TB, program string) string {
 		t.Skipf("%s is missing", program)
 	}
 	return path
+}
+
+// withHosts is the command that runs a program with lines of its own in /etc/hosts, and with a name server that says at once that it is none: browsers ask it for
+// what is in the file as well, and wait. The program itself where there are no lines.
+func withHosts(t testing.TB, hosts, program string) []string {
+	t.Helper()
+	if hosts == "" {
+		return []string{program}
+	}
+	dir, binds := t.TempDir(), ""
+	for name, content := range map[string]string{"hosts": "127.0.0.1 localhost\n" + hosts + "\n", "resolv.conf": "nameserver 127.0.0.1\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		binds += "mount --bind " + filepath.Join(dir, name) + " /etc/" + name + " && "
+	}
+	return []string{need(t, "unshare"), "--mount", "sh", "-c", binds + `exec "$0" "$@"`, program}
 }
 
 // start runs a program in a namespace until the test ends, and returns the first line of its error output that holds marker. ended

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,10 +26,20 @@ var _ Browser = (*chromium)(nil)
 // Chromium starts a headless Chromium with a fake camera and microphone in a namespace and returns its first page.
 func Chromium(t testing.TB, ns *nstest.NS, more ...chromedp.ExecAllocatorOption) Browser {
 	t.Helper()
+	return ChromiumKnowing(t, ns, "", more...)
+}
+
+// ChromiumKnowing is Chromium with an /etc/hosts of its own, in a mount namespace of its own.
+func ChromiumKnowing(t testing.TB, ns *nstest.NS, hosts string, more ...chromedp.ExecAllocatorOption) Browser {
+	t.Helper()
 	program := need(t, "chromium")
 	// The driver talks to the browser through a pipe, so it does not matter that the browser is in another namespace.
 	wrapper := filepath.Join(t.TempDir(), "chromium")
-	script := fmt.Sprintf("#!/bin/sh\nexec nsenter --net=%s %s \"$@\"\n", ns.Path(), program)
+	command := withHosts(t, hosts, program)
+	for i, word := range command {
+		command[i] = "'" + word + "'"
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec nsenter --net=%s %s \"$@\"\n", ns.Path(), strings.Join(command, " "))
 	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -68,15 +68,7 @@ func FirefoxKnowing(t testing.TB, ns *nstest.NS, hosts string) Browser {
 	t.Helper()
 	program := need(t, "firefox-esr")
 	profile := t.TempDir()
-	args := []string{program}
-	if hosts != "" {
-		file := filepath.Join(t.TempDir(), "hosts")
-		if err := os.WriteFile(file, []byte("127.0.0.1 localhost\n"+hosts+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		args = []string{need(t, "unshare"), "--mount", "sh", "-c", "mount --bind " + file + ` /etc/hosts && exec "$0" "$@"`, program}
-	}
-	args = append(args, "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank")
+	args := append(withHosts(t, hosts, program), "--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank")
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type Firewall struct {
 const (
 	Open              = ""
 	UDPDropped        = "meta l4proto udp drop"
+	UDPUpDropped      = "udp dport 8801 drop" // towards the box alone
 	UDPRejected       = "meta l4proto udp reject"
 	MediaPortDropped  = "meta l4proto udp drop; tcp dport 8801 drop; tcp sport 8801 drop"
 	MediaPortRejected = "meta l4proto udp reject; tcp dport 8801 reject with tcp reset"

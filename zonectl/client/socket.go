@@ -24,8 +24,9 @@ import (
 // stream sockets of the rungs below UDP (ladder.go).
 type sockets struct {
 	mark     dscp.CodePoint
-	received atomic.Int32 // TOS octet of what last arrived, -1 unknown
-	last     atomic.Int64 // when something last arrived, Unix nanoseconds
+	received atomic.Int32  // TOS octet of what last arrived, -1 unknown
+	last     atomic.Int64  // when something last arrived, Unix nanoseconds
+	sent     atomic.Uint64 // datagrams over UDP
 	journal  *journal
 	log      *slog.Logger
 	web      *web // nil: UDP alone
@@ -98,7 +99,7 @@ func (s *sockets) GetListenAddresses() []net.Addr {
 			continue // another address may do; with none at all ICE fails and says so
 		}
 		s.journal.begin(rungUDP)
-		opened := &socket{UDPConn: conn, received: &s.received, last: &s.last, journal: s.journal, control: make([]byte, controlBytes)}
+		opened := &socket{UDPConn: conn, received: &s.received, last: &s.last, sent: &s.sent, journal: s.journal, control: make([]byte, controlBytes)}
 		s.opened[conn.LocalAddr().String()] = opened
 		addresses = append(addresses, conn.LocalAddr())
 	}
@@ -192,6 +193,7 @@ type socket struct {
 	received *atomic.Int32
 	journal  *journal
 	last     *atomic.Int64
+	sent     *atomic.Uint64
 	heard    bool // something has come
 	control  []byte
 }
@@ -226,6 +228,9 @@ func (s *socket) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 		s.journal.failed(rungUDP, resultOf(err), err)
 		drainErrors(s.UDPConn)
 		n, err = s.WriteToUDPAddrPort(b, to)
+	}
+	if err == nil {
+		s.sent.Add(1)
 	}
 	return n, err
 }

@@ -29,6 +29,11 @@ const (
 	climbMost   = 2 * time.Minute
 	climbChecks = 3 // that UDP must answer in a row
 	climbPause  = 300 * time.Millisecond
+
+	// sentOver is over how many looks, and in each half of them, a medium must have sent sentLeast datagrams for its way to be dead when the router calls it silent: a
+	// medium that has just begun again the router cannot have heard yet.
+	sentOver  = 10
+	sentLeast = 5
 )
 
 var (
@@ -45,6 +50,29 @@ type watch struct {
 	climbAt   time.Time
 	climbWait time.Duration
 	climbed   chan bool
+	sent      [numMedia]sending
+}
+
+// sending is what a peer had sent at the last looks.
+type sending struct {
+	of    *peer
+	marks [sentOver]uint64
+	next  int
+}
+
+// look notes what was sent by now, and tells whether that was steady.
+func (w *sending) look(p *peer) (steady bool) {
+	now := p.sockets.sent.Load()
+	if w.of != p {
+		*w = sending{of: p}
+		for i := range w.marks {
+			w.marks[i] = now
+		}
+	}
+	before, middle := w.marks[w.next], w.marks[(w.next+sentOver/2)%sentOver]
+	w.marks[w.next] = now
+	w.next = (w.next + 1) % sentOver
+	return now >= middle+sentLeast && middle >= before+sentLeast
 }
 
 // look is called ten times a second.
@@ -69,16 +97,17 @@ func (s *Session) look(ctx context.Context, current *channel) error {
 	return nil
 }
 
-// silence tells whether a connected transport has brought nothing for too long, and notes it.
+// silence tells whether a connected transport has brought nothing for too long, here or, while something was sent, at the router, and notes it.
 func (s *Session) silence(now time.Time) (silent bool) {
 	s.mu.Lock()
-	peers, connected := s.peers, s.connected
+	peers, connected, told := s.peers, s.connected, s.transports
 	s.mu.Unlock()
 	for i, p := range peers {
 		if p == nil || !connected[i] {
 			continue
 		}
-		if heard := p.sockets.lastHeard(); now.Sub(heard) > silentFor {
+		unheard := s.watch.sent[i].look(p) && slices.ContainsFunc(told, func(t wire.TransportState) bool { return t.Silent && mediumIndex(t.Medium) == i })
+		if unheard || now.Sub(p.sockets.lastHeard()) > silentFor {
 			silent = true
 			p.sockets.journal.lost(p.travel().rung)
 		}

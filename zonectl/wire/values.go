@@ -90,6 +90,7 @@ type TransportState struct {
 	Remote string `json:"remote,omitempty"` // the client's address as it arrives
 	Cipher string `json:"cipher,omitempty"` // SRTP protection profile
 	DSCP   int    `json:"dscp"`             // code point of what last arrived from the client; -1 unknown
+	Silent bool   `json:"silent,omitempty"` // it brought something steadily, and for 1.3 s nothing
 }
 
 // Relay is a way to the router's media through the HTTPS port: TURN over TLS.

@@ -109,6 +109,12 @@ export class Connection {
     this.#climb.sampled(standing.map((one) => one.rung ?? ''), controller);
   }
 
+  /** What the box no longer hears. @param {import('./protocol.js').TransportState[]} transports */
+  heard(transports) {
+    const media = transports.filter((one) => one.silent).map((one) => one.medium);
+    if (media.length > 0) this.#vigil.unheard(media);
+  }
+
   /** Forgets everything; the session begins anew. */
   drop() {
     this.#vigil.watch(null);

@@ -11,7 +11,7 @@
 /** @typedef {{medium?: Medium, urls: string[], username: string, credential: string}} Relay */
 /** @typedef {{slot: number, participant?: string, height?: number, priority?: number}} View */
 /** @typedef {{medium: Medium, rid?: string, bitrate: number}} Ceiling */
-/** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number}} TransportState */
+/** @typedef {{medium: Medium, state: string, rung?: string, local?: string, remote?: string, cipher?: string, dscp: number, silent?: boolean}} TransportState */
 /** @typedef {{score: number, loss?: number, jitter_ms: number, rtt_ms: number, bitrate: number, fps?: number, freezes?: number, frozen?: number, concealed?: number}} FlowQuality */
 /** @typedef {{medium: Medium, up?: FlowQuality, down?: FlowQuality}} MediumQuality */
 /** @typedef {{code: string, text: string, advice?: string, retry?: number, zone?: {id: string, name: string, controllers: string[]}}} WireError */
@@ -44,7 +44,7 @@ const participant = object({
   id: string, name: string, role: string, audio: boolean, video: boolean, sharing: boolean, away: optional(boolean),
 });
 const slot = object({ mid: string, medium, participant: optional(string), paused: optional(boolean) });
-const transport = object({ medium, state: string, rung: optional(string), local: optional(string), remote: optional(string), dscp: number });
+const transport = object({ medium, state: string, rung: optional(string), local: optional(string), remote: optional(string), dscp: number, silent: optional(boolean) });
 const relay = object({ medium: optional(medium), urls: list(string), username: string, credential: string });
 const flow = object({ score: number, loss: optional(number), jitter_ms: number, rtt_ms: number, bitrate: number, frozen: optional(number), concealed: optional(number) });
 const judged = object({ medium, up: optional(flow), down: optional(flow) });

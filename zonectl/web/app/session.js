@@ -150,6 +150,7 @@ export class Session {
     'send-codecs': ({ media }) => this.#connection.setCodecs(media ?? []),
     'send-layers': ({ media }) => this.#connection.setNeeded(media ?? []),
     'send-rates': ({ ceilings }) => this.#connection.setCeilings(ceilings ?? []),
+    transports: ({ transports }) => this.#connection.heard(transports ?? []),
     'role-changed': ({ role }) => notify(this.#store, 'info', t(role === 'host' ? 'notice.host' : 'notice.nohost')),
     failure: (message) => this.#failure(message),
     bye: ({ error }) => this.#bye(error),

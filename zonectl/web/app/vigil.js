@@ -5,6 +5,12 @@
 
 const LOOK_MS = 250;
 const SILENT_MS = 1300;
+/**
+ * How many bytes a medium must have sent in each half of the last looks for its way to be dead when the box calls it silent: more than reports and checks alone, and
+ * not only since the box can have heard of it.
+ */
+const SPOKEN_LOOKS = 4;
+const SPOKEN_BYTES = 300;
 /** A look adds no more than this to a silence: when it comes late, the page slept, or the machine did, and the path is not to blame. */
 const MOST_MS = 2 * LOOK_MS;
 
@@ -15,6 +21,10 @@ export class Vigil {
   #pc = null;
   /** @type {Map<string, {bytes: number, quiet: number}>} quiet in ms */
   #marks = new Map();
+  /** How many bytes each transport had sent at the last looks, the newest first. @type {Map<string, number[]>} */
+  #spoken = new Map();
+  /** By medium. @type {Map<string, string>} */
+  #transports = new Map();
   #timer;
   #looked = 0;
   #busy = false;
@@ -34,7 +44,26 @@ export class Vigil {
   watch(pc) {
     this.#pc = pc;
     this.#marks.clear();
+    this.#spoken.clear();
     this.#told = false;
+  }
+
+  /**
+   * The box hears nothing any more of these media, of which much came before. Where this page has sent something meanwhile, the way to the box is dead,
+   * though everything comes from it.
+   * @param {string[]} media
+   */
+  unheard(media) {
+    if (!this.#pc || this.#told) return;
+    const lost = media.some((medium) => {
+      const marks = this.#spoken.get(this.#transports.get(medium) ?? '') ?? [];
+      if (marks.length <= SPOKEN_LOOKS) return false;
+      const middle = marks[SPOKEN_LOOKS / 2];
+      return marks[0] - middle > SPOKEN_BYTES && middle - marks[SPOKEN_LOOKS] > SPOKEN_BYTES;
+    });
+    if (!lost) return;
+    this.#told = true;
+    this.#silent();
   }
 
   /** Whether the connection is known to be dead. */
@@ -55,6 +84,8 @@ export class Vigil {
       const all = [...(await pc.getStats()).values()];
       if (pc !== this.#pc) return;
       this.#seen(all);
+      for (const [id, bytes] of sent(all)) this.#spoken.set(id, [bytes, ...(this.#spoken.get(id) ?? [])].slice(0, SPOKEN_LOOKS + 1));
+      this.#transports = transportsOf(all);
       if (this.#quiet(received(all))) {
         this.#told = true;
         this.#silent();
@@ -92,4 +123,25 @@ export function received(all) {
   const transports = all.filter((one) => one.type === 'transport' && one.dtlsState === 'connected' && one.bytesReceived > 0);
   const pairs = all.filter((one) => one.type === 'candidate-pair' && one.selected && one.bytesReceived > 0);
   return new Map((transports.length > 0 ? transports : pairs).map((one) => [one.id, one.bytesReceived]));
+}
+
+/**
+ * How many bytes went over each transport, by its id.
+ * @param {any[]} all statistics
+ * @returns {Map<string, number>}
+ */
+function sent(all) {
+  const transports = all.filter((one) => one.type === 'transport');
+  if (transports.length > 0) return new Map(transports.map((one) => [one.id, one.bytesSent ?? 0]));
+  return new Map(all.filter((one) => one.type === 'candidate-pair' && one.selected).map((one) => [one.transportId, one.bytesSent ?? 0]));
+}
+
+/**
+ * The id of each medium's transport, by the mids of its streams.
+ * @param {any[]} all statistics
+ * @returns {Map<string, string>}
+ */
+function transportsOf(all) {
+  const streams = all.filter((one) => /-rtp$/.test(one.type) && typeof one.mid === 'string' && one.transportId);
+  return new Map(streams.map((one) => [/^[a-z]*/.exec(one.mid)?.[0] ?? '', one.transportId]));
 }

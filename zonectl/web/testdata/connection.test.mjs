@@ -13,6 +13,7 @@ class FakePeerConnection extends EventTarget {
   iceConnectionState = 'new';
   localDescription = null;
   bytes = 1000;
+  sent = 1000;
 
   constructor(configuration) {
     super();
@@ -31,7 +32,10 @@ class FakePeerConnection extends EventTarget {
     return [];
   }
   async getStats() {
-    return new Map([['T', { id: 'T', type: 'transport', dtlsState: 'connected', bytesReceived: this.bytes }]]);
+    return new Map([
+      ['T', { id: 'T', type: 'transport', dtlsState: 'connected', bytesReceived: this.bytes, bytesSent: this.sent }],
+      ['O', { id: 'O', type: 'outbound-rtp', mid: 'audio-up', transportId: 'T' }],
+    ]);
   }
   close() {
     this.connectionState = 'closed';
@@ -97,6 +101,41 @@ test('silence asks for a new connection at once, an outage shorter than a second
   assert.deepEqual(said.negotiated, [true]);
   assert.equal(said.silent, 1);
   assert.ok(!one.alive);
+  one.close();
+  mock.timers.reset();
+});
+
+test('what the box hears no more asks for a new connection where something was sent meanwhile', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { one, said, all } = connection();
+  const pass = async (looks, sends) => {
+    for (let i = 0; i < looks; i++) {
+      all[0].bytes += 100;
+      all[0].sent += sends;
+      now += 250;
+      mock.timers.tick(250);
+      for (let j = 0; j < 5; j++) await Promise.resolve();
+    }
+  };
+  const silent = [{ medium: 'audio', state: 'connected', dscp: 46, silent: true }];
+  await one.answer({ fresh: true, sdp: 'x' });
+  all[0].become('connected');
+  await pass(8, 1000);
+  one.heard([{ ...silent[0], silent: undefined }]);
+  await pass(6, 40); // muted: reports alone
+  one.heard(silent);
+  await pass(2, 1000); // speaks again: the box cannot have heard it yet
+  one.heard(silent);
+  assert.deepEqual(said.negotiated, []);
+  await pass(4, 1000);
+  one.heard([{ ...silent[0], medium: 'video' }]);
+  assert.deepEqual(said.negotiated, []);
+  one.heard(silent);
+  one.heard(silent);
+  assert.deepEqual(said.negotiated, [true]);
+  assert.equal(said.silent, 1);
   one.close();
   mock.timers.reset();
 });
