@@ -35,6 +35,7 @@ var alarmAdvice = map[string]string{
 	"clock":                "Check the time servers and that they can be reached.",
 	"update-fell-back":     "The box runs the version from before. `appliance update status` has the reason; install another version when there is one.",
 	"update-failed":        "Nothing has changed. `appliance update status` has the reason; try again.",
+	"seed-refused":         "Put the file right and reset the box, or commit a configuration by hand; a restart of the daemon ends the alarm.",
 	"unconfirmed":          "`appliance config confirm` keeps it, `appliance config rollback` goes back at once.",
 	"syslog":               "Check log.targets, the way to the server, and its certificate; the audit log follows when it is back.",
 	"draining":             "`appliance undrain` takes the box back into service.",
@@ -132,6 +133,7 @@ func (d *daemon) collectAlarms() []adminapi.Alarm {
 	list = append(list, d.meter.alarms()...)
 	list = append(list, d.hostAlarms()...)
 	list = append(list, updateAlarms(d.flags.ledger)...)
+	list = append(list, d.seed.alarms()...)
 	if w := d.revisions.Waiting(); w.Number != 0 {
 		list = append(list, adminapi.Alarm{Code: "unconfirmed", Text: fmt.Sprintf("Revision %d is not confirmed: at %s revision %d comes back.", w.Number, when(w.Until), w.Before)})
 	}

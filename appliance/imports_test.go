@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"zonectl/client":            {"zonectl/wire", "zonectl/client/media", "dataplane/tunnel", "dscp"},
 	"zonectl/client/media":      {},
 	"zonectl/client/zoneclient": {"dscp", "zonectl/client", "zonectl/client/media", "zonectl/wire"},
+	"image":                     {},
 	"image/qemu":                {},
 	"mmr":                       {"dataplane", "dscp"},
 	"dataplane":                 {"dscp"},

@@ -49,6 +49,7 @@ type runFlags struct {
 	ownHost, firstMeeting        bool
 	drain                        time.Duration
 	helper, rootKeys, ledger     string
+	seed                         string
 }
 
 func newRunCommand() *cobra.Command {
@@ -69,6 +70,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&f.helper, "helper", helper.DefaultSocket, "`SOCKET` of the helper, which does what needs root")
 	flags.StringVar(&f.rootKeys, "root-keys", update.DefaultRootKeys, "`FILE` of public root keys: whose updates are taken")
 	flags.StringVar(&f.ledger, "update-ledger", update.DefaultLedger, "`DIR` with what root remembers of updates")
+	flags.StringVar(&f.seed, "seed", "", "`FILE` with the first configuration, which counts only while there is none")
 	flags.BoolVar(&f.firstMeeting, "first-meeting", false, "start a meeting and print its link")
 	flags.DurationVar(&f.drain, "drain", 5*time.Second, "how long SIGTERM waits for people to leave")
 	return cmd
@@ -119,6 +121,7 @@ type daemon struct {
 	people     *people.Users
 	audit      *audit.Log
 	targets    *logTargets
+	seed       seed            // of a box without revisions; empty otherwise
 	document   config.Document // as started, flags included: what cannot change while running
 }
 
@@ -150,7 +153,7 @@ func run(ctx context.Context, f runFlags) (err error) {
 		<-planeEnded
 		err = errors.Join(err, ended(planeErr), ended(d.plane.Close()))
 	}()
-	if err := d.revisions.Start(ctx, d.firstDocument()); err != nil {
+	if err := d.revisions.Start(ctx, d.seed.document); err != nil {
 		err = errors.Join(err, d.zone.Close(), d.router.Close())
 		d.registrars.close()
 		return err
@@ -182,7 +185,8 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	document := latest.Document
 	if latest.Number == 0 {
-		document = d.firstDocument()
+		d.seed = readSeed(d.flags.seed, d.identity.zoneID())
+		document = d.seed.document
 	}
 	d.document = d.flags.override(document)
 	if d.tls, err = openCertificates(d.flags.state, d.log); err != nil {
@@ -205,13 +209,6 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	return d.openAdmin(ctx, revisionStore)
-}
-
-// firstDocument is what a box is that nobody has configured yet.
-func (d *daemon) firstDocument() config.Document {
-	first := config.Default()
-	first.Zone.ID = d.identity.zoneID()
-	return first
 }
 
 // routerBound is the most that zone.limits.meetings and zone.limits.sessions can be: the controller holds the limits, which change while

@@ -75,7 +75,7 @@ func (g Guest) Run(t *testing.T) {
 }
 
 // missing skips, or fails where CI is set.
-func missing(t *testing.T, reason string) {
+func missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatal(reason + ", and CI is set")

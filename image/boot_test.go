@@ -1,0 +1,21 @@
+package image
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"meetzone/image/qemu"
+)
+
+// disk is what `make image` leaves behind.
+var disk = filepath.Join("..", "bin", "image", "meetzone.raw")
+
+// TestVMFirstBoot: a disk with nothing but the image becomes a box that serves.
+func TestVMFirstBoot(t *testing.T) {
+	m := qemu.NewMachine(t, qemu.MachineConfig{Disk: disk})
+	began := time.Now()
+	m.Start()
+	m.Serial.Expect(`Meetzone`, 8*time.Minute)
+	t.Logf("after %v:\n%s", time.Since(began).Round(time.Second), m.Serial.Text())
+}
