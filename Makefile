@@ -10,7 +10,10 @@ BUILD_PACKAGES := golang-go git ca-certificates
 # Equipment from outside that the tests let publish and watch.
 GEAR_PACKAGES  := python3-aiortc python3-numpy python3-gst-1.0 gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice
-TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base rsyslog rsyslog-gnutls $(GEAR_PACKAGES) qemu-system-x86
+# What makes the image, beside the tools of Debian 13 that image/tools fetches; and what boots it.
+IMAGE_PACKAGES := $(BUILD_PACKAGES) mmdebstrap debian-archive-keyring python3 coreutils
+VM_PACKAGES    := qemu-system-x86 qemu-utils ovmf
+TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base rsyslog rsyslog-gnutls $(GEAR_PACKAGES) $(IMAGE_PACKAGES) $(VM_PACKAGES)
 
 HTTPS ?= :8443
 MEDIA ?= :8801
@@ -64,6 +67,15 @@ test-long: need-test build ## what takes longer: load, floods, 200 kills, the ra
 impaired: need-test build ## plays the table of bad links to Chromium, zoneclient and another router, and writes docs/figures (root; 35 minutes on a quiet machine)
 	MEETZONE_LONG=1 MEETZONE_FIGURES=$(CURDIR)/docs/figures go test -count 1 -timeout 60m -run '^TestNetnsImpaired$$' -v ./appliance
 
+image: build ## the disk image of the appliance, in bin/image (root; four minutes, and one more the first time)
+	@.ci/need $(IMAGE_PACKAGES)
+	image/tools
+	image/build
+
+run-vm: ## boots the image in QEMU, with its serial console in this terminal (HTTPS=PORT MEDIA=PORT lead to the box)
+	@.ci/need $(VM_PACKAGES)
+	HTTPS=$(HTTPS) MEDIA=$(MEDIA) exec image/run-vm
+
 BENCH := bin/bench.txt
 
 bench: need-build ## performance as ratios to a reference measured in the same run (root for what needs namespaces; 3 minutes)
@@ -98,4 +110,4 @@ lint: need-build lint-fast ## gofmt, go vet, staticcheck
 clean: ## removes what was built, never the state
 	rm -rf bin
 
-.PHONY: help need-build need-test build run test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
+.PHONY: help need-build need-test build run image run-vm test test-long impaired bench bench-dataplane fuzz lint lint-fast clean

@@ -30,6 +30,7 @@ func (d *daemon) Describe() adminapi.Status {
 		Meetings: stats.Meetings, Sessions: stats.Sessions,
 	}
 	s.Glance = d.glance(d.flags.override(doc))
+	s.StartCause = d.starts.cause
 	s.Drain = d.drainer.state()
 	s.Alarms = d.alarms()
 	return s

@@ -83,6 +83,9 @@ func (d *daemon) Power(ctx context.Context, power adminapi.Power) error {
 	if power.Action == adminapi.PowerOff {
 		request = helper.PowerOff{Reason: power.Reason}
 	}
+	if power.Reason != "" {
+		d.starts.because(power.Reason)
+	}
 	err := d.helper().Do(ctx, request)
 	switch {
 	case errors.Is(err, helper.ErrRequest):

@@ -121,6 +121,7 @@ type daemon struct {
 	people     *people.Users
 	audit      *audit.Log
 	targets    *logTargets
+	starts     *startBook
 	seed       seed            // of a box without revisions; empty otherwise
 	document   config.Document // as started, flags included: what cannot change while running
 }
@@ -169,6 +170,9 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.store, err = storage.Open(storage.Config{Path: filepath.Join(d.flags.state, "meetzone.db"), Logger: d.log}); err != nil {
 		return err
 	}
+	if d.starts, err = openStarts(ctx, d.store, d.log); err != nil {
+		return err
+	}
 	if d.identity, err = openIdentity(d.flags.state); err != nil {
 		return err
 	}
@@ -185,7 +189,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	}
 	document := latest.Document
 	if latest.Number == 0 {
-		d.seed = readSeed(d.flags.seed, d.identity.zoneID())
+		d.seed = readSeed(d.flags.seed, d.identity.zoneID(), d.flags.ownHost)
 		document = d.seed.document
 	}
 	d.document = d.flags.override(document)
@@ -366,10 +370,12 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	}
 	select {
 	case s := <-interrupted:
-		err = d.revisions.PlanRestart(ctx)
+		err = errors.Join(d.revisions.PlanRestart(ctx), d.starts.end(ctx))
 		d.drain(s, interrupted)
 	case r := <-restart:
 		err = fmt.Errorf("%w: revision %d", errStartAgain, r.Number)
+		d.starts.because(fmt.Sprintf("revision %d came back", r.Number))
+		err = errors.Join(err, d.starts.end(ctx))
 	case <-life.Done(): // a part failed; Wait says which
 	}
 	notifyStopping()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"meetzone/appliance/adminapi"
@@ -18,9 +19,13 @@ type seed struct {
 	refused  string // why a file that was there was not taken
 }
 
-// readSeed returns the defaults where no file is, or one that cannot be used: then the box starts with them and says why.
-func readSeed(file, zoneID string) seed {
+// readSeed returns the defaults where no file is, or one that cannot be used: then the box starts with them and says why. A box that owns its network
+// asks for addresses on every network card, so that it can be reached at all.
+func readSeed(file, zoneID string, ownHost bool) seed {
 	s := seed{document: config.Default()}
+	if ownHost {
+		s.document.Network.Interfaces = askedByDefault("/sys/class/net")
+	}
 	text, err := os.ReadFile(file)
 	switch {
 	case file == "" || errors.Is(err, fs.ErrNotExist):
@@ -38,6 +43,20 @@ func readSeed(file, zoneID string) seed {
 		s.document.Zone.ID = zoneID
 	}
 	return s
+}
+
+// askedByDefault is every network card of the machine, with addresses from the network's own servers and routers. Interfaces without a device are somebody's making.
+func askedByDefault(folder string) (list []config.Interface) {
+	const ethernet = "1" // ARPHRD_ETHER
+	entries, _ := os.ReadDir(folder)
+	for _, e := range entries {
+		kind, err := os.ReadFile(filepath.Join(folder, e.Name(), "type"))
+		if _, noDevice := os.Stat(filepath.Join(folder, e.Name(), "device")); err != nil || noDevice != nil || strings.TrimSpace(string(kind)) != ethernet {
+			continue
+		}
+		list = append(list, config.Interface{Name: e.Name(), DHCP: []string{config.DHCPAddress, config.DHCPGateway, config.DHCPDNS, config.DHCPNTP}})
+	}
+	return list
 }
 
 // alarms tells of a seed that was not taken, as long as the daemon runs that refused it.

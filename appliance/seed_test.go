@@ -37,7 +37,7 @@ func TestSeed(t *testing.T) {
 		"wrong key": {write("wrong", "zone:\n  nam: x\n"), defaults, "nam"},
 		"too large": {write("large", strings.Repeat("#", config.MaxDocument+1)), defaults, "large"},
 	} {
-		s := readSeed(c.file, "zone-1")
+		s := readSeed(c.file, "zone-1", false)
 		if !reflect.DeepEqual(s.document, c.want) {
 			t.Errorf("%s: %+v", name, s.document)
 		}
@@ -47,5 +47,39 @@ func TestSeed(t *testing.T) {
 		if alarms := s.alarms(); (len(alarms) == 1) != (c.refused != "") {
 			t.Errorf("%s: alarms %v", name, alarms)
 		}
+	}
+}
+
+// TestAskedByDefault: network cards are asked on, loopback, bridges and other kinds of links are not.
+func TestAskedByDefault(t *testing.T) {
+	dir := t.TempDir()
+	for name, l := range map[string]struct {
+		kind   string
+		device bool
+	}{"enp1s0": {"1", true}, "enp2s0": {"1", true}, "lo": {"772", false}, "br0": {"1", false}, "ib0": {"32", true}} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "type"), []byte(l.kind+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if l.device {
+			if err := os.Mkdir(filepath.Join(dir, name, "device"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var names []string
+	d := config.Default()
+	d.Zone.ID = "z"
+	d.Network.Interfaces = askedByDefault(dir)
+	for _, one := range d.Network.Interfaces {
+		names = append(names, one.Name)
+	}
+	if want := []string{"enp1s0", "enp2s0"}; !reflect.DeepEqual(names, want) {
+		t.Errorf("asked on %v, want %v", names, want)
+	}
+	if err := d.Validate(); err != nil {
+		t.Error(err)
 	}
 }

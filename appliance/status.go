@@ -34,7 +34,7 @@ func printStatus(w io.Writer, s adminapi.Status) {
 		revision += "   (a candidate waits: `appliance config diff`)"
 	}
 	rows := [][]string{{"Version", s.Version}, {"Host", s.Hostname}, {"Zone", oneLine(s.Zone)}, {"Address", s.URL}, {"Certificate", s.Fingerprint},
-		{"Running for", (time.Duration(s.UptimeS) * time.Second).String()}, {"Revision", revision},
+		{"Running for", (time.Duration(s.UptimeS) * time.Second).String()}, {"Last start", printable(s.StartCause.Text)}, {"Revision", revision},
 		{"Load", fmt.Sprintf("%d meetings, %d sessions", s.Meetings, s.Sessions)}}
 	if w := s.Waiting; w != nil {
 		rows = append(rows, []string{"UNCONFIRMED", fmt.Sprintf("revision %d comes back in %v unless you confirm this one: appliance config confirm", w.Before,

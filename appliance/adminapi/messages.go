@@ -312,21 +312,22 @@ const (
 
 // Status is the whole of the box at a glance.
 type Status struct {
-	Version     string    `json:"version"`
-	Hostname    string    `json:"hostname,omitempty"`
-	Zone        string    `json:"zone,omitempty"`
-	URL         string    `json:"url,omitempty"`
-	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
-	Started     time.Time `json:"started"`
-	UptimeS     int64     `json:"uptime_s"`
-	Revision    uint64    `json:"revision"`
-	Edited      bool      `json:"edited,omitempty"`  // a candidate waits for commit
-	Waiting     *Waiting  `json:"waiting,omitempty"` // a revision that has to be confirmed
-	Drain       *Draining `json:"drain,omitempty"`
-	Meetings    int       `json:"meetings"`
-	Sessions    int       `json:"sessions"`
-	Alarms      []Alarm   `json:"alarms"`
-	Parts       []Part    `json:"parts"`
+	Version     string     `json:"version"`
+	Hostname    string     `json:"hostname,omitempty"`
+	Zone        string     `json:"zone,omitempty"`
+	URL         string     `json:"url,omitempty"`
+	Fingerprint string     `json:"fingerprint,omitempty"` // SHA-256 of the certificate
+	Started     time.Time  `json:"started"`
+	UptimeS     int64      `json:"uptime_s"`
+	StartCause  StartCause `json:"start_cause"`
+	Revision    uint64     `json:"revision"`
+	Edited      bool       `json:"edited,omitempty"`  // a candidate waits for commit
+	Waiting     *Waiting   `json:"waiting,omitempty"` // a revision that has to be confirmed
+	Drain       *Draining  `json:"drain,omitempty"`
+	Meetings    int        `json:"meetings"`
+	Sessions    int        `json:"sessions"`
+	Alarms      []Alarm    `json:"alarms"`
+	Parts       []Part     `json:"parts"`
 	Glance
 }
 
