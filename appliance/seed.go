@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ type seed struct {
 func readSeed(file, zoneID string, ownHost bool) seed {
 	s := seed{document: config.Default()}
 	if ownHost {
-		s.document.Network.Interfaces = askedByDefault("/sys/class/net")
+		s.document.Network.Interfaces = askedByDefault("/sys/class/net", interfaceNames())
 	}
 	text, err := os.ReadFile(file)
 	switch {
@@ -45,16 +46,26 @@ func readSeed(file, zoneID string, ownHost bool) seed {
 	return s
 }
 
-// askedByDefault is every network card of the machine, with addresses from the network's own servers and routers. Interfaces without a device are somebody's making.
-func askedByDefault(folder string) (list []config.Interface) {
+// interfaceNames are those that this process has, which in a network namespace are others than /sys shows.
+func interfaceNames() (names []string) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	for _, one := range all {
+		names = append(names, one.Name)
+	}
+	return names
+}
+
+// askedByDefault is every network card among the interfaces, with addresses from the network's own servers. Interfaces without a device are somebody's making.
+func askedByDefault(folder string, names []string) (list []config.Interface) {
 	const ethernet = "1" // ARPHRD_ETHER
-	entries, _ := os.ReadDir(folder)
-	for _, e := range entries {
-		kind, err := os.ReadFile(filepath.Join(folder, e.Name(), "type"))
-		if _, noDevice := os.Stat(filepath.Join(folder, e.Name(), "device")); err != nil || noDevice != nil || strings.TrimSpace(string(kind)) != ethernet {
-			continue
+	for _, name := range names {
+		_, noDevice := os.Stat(filepath.Join(folder, name, "device"))
+		if noDevice == nil && readWord(filepath.Join(folder, name, "type")) == ethernet {
+			list = append(list, config.Interface{Name: name, DHCP: []string{config.DHCPAddress, config.DHCPGateway, config.DHCPDNS, config.DHCPNTP}})
 		}
-		list = append(list, config.Interface{Name: e.Name(), DHCP: []string{config.DHCPAddress, config.DHCPGateway, config.DHCPDNS, config.DHCPNTP}})
 	}
 	return list
 }
