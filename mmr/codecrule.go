@@ -35,18 +35,20 @@ func (sh *shard) updateCodecs(now dataplane.Instant) {
 	}
 	sh.codecsDue, sh.codecsAt = false, dataplane.Never
 	for m := Video; int(m) < NumMedia; m++ {
-		watchers, decoding := sh.countDecoders(m)
+		all, known := sh.audience(m)
+		if !known {
+			continue // a far side is about to say
+		}
 		for _, e := range sh.endpoints {
 			u := e.up[m]
 			if u == nil || !u.accepted {
 				continue
 			}
-			others, can := watchers, decoding
+			others := all
 			if own, watches := e.decodes(m); watches {
-				others--
-				own.count(&can, -1)
+				others.count(own, -1)
 			}
-			u.choose(now, func(k codec.Kind) bool { return can[k] == others && len(sh.links) == 0 })
+			u.choose(now, func(k codec.Kind) bool { return others.decoding[k] == others.watchers })
 		}
 	}
 	for _, e := range sh.endpoints {
@@ -55,22 +57,41 @@ func (sh *shard) updateCodecs(now dataplane.Instant) {
 	sh.wake(sh.codecsAt)
 }
 
-// countDecoders counts who has slots of a medium, and which codecs they decode.
-func (sh *shard) countDecoders(m Medium) (watchers int, decoding [codec.NumKinds]int) {
-	for _, e := range sh.endpoints {
-		if set, watches := e.decodes(m); watches {
-			watchers++
-			set.count(&decoding, 1)
-		}
-	}
-	return watchers, decoding
+// lastMedium is the last of the media that have pictures.
+const lastMedium = Content
+
+// audience counts who has slots of a medium, and which codecs they decode.
+type audience struct {
+	watchers int
+	decoding [codec.NumKinds]int
 }
 
-// count adds to what is counted of each codec of the set.
-func (set codecSet) count(counts *[codec.NumKinds]int, n int) {
-	for k := range counts {
+// audience counts those here and behind links, and tells links about those here. It is not known while a far side has not said who is there.
+func (sh *shard) audience(m Medium) (all audience, known bool) {
+	for _, e := range sh.endpoints {
+		if set, watches := e.decodes(m); watches {
+			all.count(set, 1)
+		}
+	}
+	here := all
+	known = true
+	for _, l := range sh.links {
+		l.setDecodes(m, here)
+		known = known && l.heard
+		all.watchers += l.audiences[m].watchers
+		for k, n := range l.audiences[m].decoding {
+			all.decoding[k] += n
+		}
+	}
+	return all, known
+}
+
+// count adds somebody who decodes a set, or takes them out.
+func (a *audience) count(set codecSet, n int) {
+	a.watchers += n
+	for k := range a.decoding {
 		if set.has(codec.Kind(k)) {
-			counts[k] += n
+			a.decoding[k] += n
 		}
 	}
 }

@@ -49,6 +49,7 @@ const (
 	linkKeyframe                 // a keyframe of this source is wanted
 	linkClock                    // how this source's timestamps relate to the router's clock
 	linkContent                  // who holds the content slot
+	linkDecodes                  // how many watch a medium here, and how many of them decode each codec
 	linkClose                    // this end is gone
 )
 
@@ -64,6 +65,7 @@ type linkMessage struct {
 	resting  bool // nothing comes because nobody needs it
 	wall     int64
 	rtp      uint32
+	decodes  audience
 }
 
 // linkPacket is one packet; its bytes lie in linkBatch.data.
@@ -111,7 +113,10 @@ type link struct {
 	there map[munge.Source]*source // of the far side, by its numbers
 	taps  map[munge.Source]bool    // sources of this side that are sent
 	batch *linkBatch               // being filled, nil none
-	dead  bool
+	// audiences are those of the far side, told are those of this side as it knows them; by medium, with heard and said for whether they are known.
+	audiences, told [NumMedia]audience
+	heard, said     bool
+	dead            bool
 }
 
 // farSource is the feed of a source that comes over a link.
@@ -277,6 +282,15 @@ func (l *link) withdraw(s *source) {
 
 func (l *link) setContent(id EndpointID) { l.tell(linkMessage{kind: linkContent, endpoint: id}) }
 
+// setDecodes tells who watches a medium here.
+func (l *link) setDecodes(m Medium, a audience) {
+	if l.said && l.told[m] == a {
+		return
+	}
+	l.told[m], l.said = a, l.said || m == lastMedium
+	l.tell(linkMessage{kind: linkDecodes, medium: m, decodes: a})
+}
+
 // tap begins or ends sending what a source brings.
 func (l *link) tap(s *source, on bool) {
 	if s == nil || l.taps[s.id] == on {
@@ -375,6 +389,12 @@ func (l *link) handle(now dataplane.Instant, m *linkMessage) {
 		l.withdrawn(now, m.source)
 	case linkContent:
 		l.sh.setContent(m.endpoint)
+	case linkDecodes:
+		if int(m.medium) < NumMedia {
+			l.audiences[m.medium], l.heard = m.decodes, true
+			l.sh.codecsDue = true
+			l.sh.wake(now)
+		}
 	case linkClose:
 		l.lost(now)
 	case linkClock:

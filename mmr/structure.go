@@ -38,8 +38,12 @@ func (t *structures) learn(seq uint64, fresh *codec.Structure) {
 	switch {
 	case !t.known:
 		t.newest, t.since, t.activeSince, t.known = *fresh, seq, seq, true
+	case seq < t.since && fresh.Same(&t.newest):
+		if !t.hasBefore || seq > t.beforeSince {
+			t.since = seq // it was lost and came again
+		}
 	case seq < t.since:
-		if (!t.hasBefore || seq > t.beforeSince) && !fresh.Same(&t.newest) {
+		if (!t.hasBefore || seq > t.beforeSince) {
 			t.before, t.beforeSince, t.hasBefore = *fresh, seq, true
 		}
 	case fresh.Same(&t.newest):

@@ -45,6 +45,29 @@ func active(t *testing.T, values [][]byte) (sets []codec.LayerSet) {
 	return sets
 }
 
+// A structure that was lost and comes again holds for what came in between, although the next one, which is the same, was there before it.
+func TestStructureComesLate(t *testing.T) {
+	var s structures
+	learn := func(seq uint64, template byte, value []byte) {
+		t.Helper()
+		if _, err := s.parse(seq, described(template, uint16(seq), value...), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learn(1, 0, chromiumL1T3)
+	learn(30, 5, shifted(5))
+	learn(10, 5, shifted(5))
+	for seq, want := range map[uint64]*codec.Structure{1: &s.before, 9: &s.before, 10: &s.newest, 20: &s.newest, 40: &s.newest} {
+		if got := s.at(seq); got != want {
+			t.Errorf("packet %d is read by the wrong structure", seq)
+		}
+	}
+	learn(0, 5, shifted(5)) // from before the other one
+	if s.at(5) != &s.before || s.at(10) != &s.newest {
+		t.Error("a structure from before the last change holds behind it")
+	}
+}
+
 // A receiver that was told that layers are left out is told when they come again, although no keyframe does.
 func TestMaskIsWidened(t *testing.T) {
 	s := newDescriber(t)
