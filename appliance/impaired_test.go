@@ -88,16 +88,16 @@ func receptionOf(t *testing.T, b appliancetest.Browser) (r reception) {
 
 // figure is what a row of the table says.
 type figure struct {
-	row, receiver    string
-	audioLost, made  float64 // shares; made is negative where nobody tells
-	fps, height      float64
-	freezes, longest float64 // longest pause, s
-	used, could      float64 // bit/s of UDP towards the receiver, and what the link carries or the receiver could use
-	queue            time.Duration
-	estimate         float64       // bit/s, mean; 0 not known
-	backAfter        time.Duration // 90 % of the rate after the step up; 0 where there is none
-	settledIn        time.Duration // the queue below 100 ms after the step down
-	course           []moment
+	Row, Receiver    string
+	AudioLost, Made  float64 // shares; Made is negative where nobody tells
+	FPS, Height      float64
+	Freezes, Longest float64 // longest pause, s
+	Used, Could      float64 // bit/s of UDP towards the receiver, and what the link carries or the receiver could use
+	Queue            time.Duration
+	Estimate         float64       // bit/s, mean; 0 not known
+	BackAfter        time.Duration // 90 % of the rate after the step up; 0 where there is none
+	SettledIn        time.Duration // the queue below 100 ms after the step down
+	Course           []moment
 }
 
 // figureHead heads the table of figures.
@@ -107,59 +107,59 @@ const figureHead = `| link towards the receiver | receiver | speech lost | made 
 
 func (f figure) String() string {
 	made, freezes, back, estimate, height := "–", "–", "–", "–", "–"
-	if f.made >= 0 {
-		made = fmt.Sprintf("%.1f %%", 100*f.made)
+	if f.Made >= 0 {
+		made = fmt.Sprintf("%.1f %%", 100*f.Made)
 	}
-	if f.freezes >= 0 {
-		freezes = fmt.Sprintf("%.0f", f.freezes)
+	if f.Freezes >= 0 {
+		freezes = fmt.Sprintf("%.0f", f.Freezes)
 	}
-	if f.backAfter > 0 {
-		back = fmt.Sprintf("queue below 100 ms %.1f s after the step down; 90 %% again %.1f s after the step up", f.settledIn.Seconds(), f.backAfter.Seconds())
+	if f.BackAfter > 0 {
+		back = fmt.Sprintf("queue below 100 ms %.1f s after the step down; 90 %% again %.1f s after the step up", f.SettledIn.Seconds(), f.BackAfter.Seconds())
 	}
-	if f.estimate > 0 {
-		estimate = fmt.Sprintf("%.0f", f.estimate/1e3)
+	if f.Estimate > 0 {
+		estimate = fmt.Sprintf("%.0f", f.Estimate/1e3)
 	}
-	if f.height > 0 {
-		height = fmt.Sprintf("%.0f", f.height)
+	if f.Height > 0 {
+		height = fmt.Sprintf("%.0f", f.Height)
 	}
-	return fmt.Sprintf("| %s | %s | %.1f %% | %s | %.1f | %s | %s | %.1f s | %.0f of %.0f (%.0f %%) | %s | %.0f ms | %s |", f.row, f.receiver, 100*f.audioLost, made,
-		f.fps, height, freezes, f.longest, f.used/1e3, f.could/1e3, 100*f.used/f.could, estimate, f.queue.Seconds()*1000, back)
+	return fmt.Sprintf("| %s | %s | %.1f %% | %s | %.1f | %s | %s | %.1f s | %.0f of %.0f (%.0f %%) | %s | %.0f ms | %s |", f.Row, f.Receiver, 100*f.AudioLost, made,
+		f.FPS, height, freezes, f.Longest, f.Used/1e3, f.Could/1e3, 100*f.Used/f.Could, estimate, f.Queue.Seconds()*1000, back)
 }
 
 // measure fills in what the emulator saw: of a row that began at a time, the last so many seconds, and how fast its steps were followed.
 func (f *figure) measure(t *testing.T, row impairment, full float64, last int) {
-	steady := f.course[max(0, len(f.course)-last):]
+	steady := f.Course[max(0, len(f.Course)-last):]
 	for _, m := range steady {
-		f.used += m.Sent / float64(len(steady))
-		f.estimate += m.Estimate / float64(len(steady))
-		f.queue = max(f.queue, m.Wait)
+		f.Used += m.Sent / float64(len(steady))
+		f.Estimate += m.Estimate / float64(len(steady))
+		f.Queue = max(f.Queue, m.Wait)
 	}
-	f.could = full
+	f.Could = full
 	if rate := float64(row.down.Rate); rate > 0 && (full == 0 || rate < full) {
-		f.could = rate
+		f.Could = rate
 	}
-	if f.could == 0 {
-		f.could = f.used
+	if f.Could == 0 {
+		f.Could = f.Used
 	}
 	var line strings.Builder
-	for _, m := range f.course {
+	for _, m := range f.Course {
 		fmt.Fprintf(&line, " %.0f/%.0f/%d", m.Estimate/1e3, m.Sent/1e3, m.Wait.Milliseconds())
 		if m.Dropped > 0 {
 			fmt.Fprintf(&line, "(-%d)", m.Dropped)
 		}
 	}
-	t.Logf("%s, %s: estimate / sent in kbit/s / longest wait in ms (packets that found the queue full), each second:%s", f.row, f.receiver, line.String())
+	t.Logf("%s, %s: estimate / sent in kbit/s / longest wait in ms (packets that found the queue full), each second:%s", f.Row, f.Receiver, line.String())
 	if len(row.steps) < 3 {
 		return
 	}
 	down, up := int(row.steps[1].After.Seconds()), int(row.steps[2].After.Seconds())
 	goal := 0.9 * min(full, float64(row.steps[2].Path.Rate))
-	for n, m := range f.course {
+	for n, m := range f.Course {
 		if n >= down && n < up && m.Wait > 100*time.Millisecond {
-			f.settledIn = time.Duration(n-down+1) * time.Second
+			f.SettledIn = time.Duration(n-down+1) * time.Second
 		}
-		if n >= up && f.backAfter == 0 && m.Sent >= goal {
-			f.backAfter = time.Duration(n-up+1) * time.Second
+		if n >= up && f.BackAfter == 0 && m.Sent >= goal {
+			f.BackAfter = time.Duration(n-up+1) * time.Second
 		}
 	}
 }
@@ -232,9 +232,9 @@ func (w *chromium) play(t *testing.T, row impairment) figure {
 	from, before := time.Now(), receptionOf(t, w.b)
 	estimates = append(estimates, w.th.follow(measure)...)
 	got := receptionOf(t, w.b).since(before)
-	f := figure{row: row.name, receiver: w.name, audioLost: got.Lost / max(got.Packets+got.Lost, 1), made: got.Made / max(got.Samples, 1),
-		fps: got.Frames / time.Since(from).Seconds(), height: got.Height, freezes: got.Freezes, longest: got.Frozen / max(got.Freezes, 1),
-		course: w.th.course(began, estimates)}
+	f := figure{Row: row.name, Receiver: w.name, AudioLost: got.Lost / max(got.Packets+got.Lost, 1), Made: got.Made / max(got.Samples, 1),
+		FPS: got.Frames / time.Since(from).Seconds(), Height: got.Height, Freezes: got.Freezes, Longest: got.Frozen / max(got.Freezes, 1),
+		Course: w.th.course(began, estimates)}
 	f.measure(t, row, w.th.full, int(measure.Seconds()))
 	return f
 }
@@ -278,8 +278,8 @@ func (w *native) play(t *testing.T, row impairment) figure {
 	}
 	_, end := readRecording(t, dir)
 	audio := came.report.Media["audio"]
-	f := figure{row: row.name, receiver: "zoneclient", audioLost: float64(audio.Lost) / float64(max(audio.Received+audio.Lost, 1)), made: -1, freezes: -1,
-		fps: float64(end.Frames) / all.Seconds(), longest: end.LongestMS / 1000, course: w.th.course(began, estimates)}
+	f := figure{Row: row.name, Receiver: "zoneclient", AudioLost: float64(audio.Lost) / float64(max(audio.Received+audio.Lost, 1)), Made: -1, Freezes: -1,
+		FPS: float64(end.Frames) / all.Seconds(), Longest: end.LongestMS / 1000, Course: w.th.course(began, estimates)}
 	f.measure(t, row, w.th.full, int(measure.Seconds()))
 	return f
 }
@@ -298,15 +298,15 @@ func TestNetnsImpairedShort(t *testing.T) {
 			f := bob.play(t, row)
 			t.Log(f)
 			row.judge(t, f)
-			if f.made > 0.01 {
-				t.Errorf("%.1f %% of speech is made up", 100*f.made)
+			if f.Made > 0.01 {
+				t.Errorf("%.1f %% of speech is made up", 100*f.Made)
 			}
 		case "500 kbit/s":
 			f := bob.play(t, row)
 			t.Log(f)
 			row.judge(t, f)
-			if f.used < 0.6*f.could { // 0.8 on a quiet machine; without ceilings it is half
-				t.Errorf("%.0f of %.0f kbit/s are used", f.used/1e3, f.could/1e3)
+			if f.Used < 0.6*f.Could { // 0.8 on a quiet machine; without ceilings it is half
+				t.Errorf("%.0f of %.0f kbit/s are used", f.Used/1e3, f.Could/1e3)
 			}
 			saw := th.attended(t, 5*time.Second)()
 			saw.judge(t)
@@ -353,7 +353,7 @@ func TestNetnsImpaired(t *testing.T) {
 				all, _ := row.lasts()
 				saw := th.attended(t, all)
 				f := th.playTo(t, th.native, row)
-				f.receiver += " and nine others"
+				f.Receiver += " and nine others"
 				table = append(table, f)
 				a := saw()
 				a.judge(t)
@@ -375,8 +375,8 @@ func (th *theatre) playTo(t *testing.T, join func(*testing.T) watcher, row impai
 	f := w.play(t, row)
 	w.leave(t)
 	if row.name == "clean" {
-		th.full = max(th.full, f.used)
-		f.could = th.full
+		th.full = max(th.full, f.Used)
+		f.Could = th.full
 	}
 	t.Log(f)
 	row.judge(t, f)
@@ -385,14 +385,14 @@ func (th *theatre) playTo(t *testing.T, join func(*testing.T) watcher, row impai
 
 // judge holds a row against what must be so.
 func (row impairment) judge(t *testing.T, f figure) {
-	if limit := row.down.Loss + 0.02; f.audioLost > limit*1.5 {
-		t.Errorf("%.1f %% of speech was lost", 100*f.audioLost)
+	if limit := row.down.Loss + 0.02; f.AudioLost > limit*1.5 {
+		t.Errorf("%.1f %% of speech was lost", 100*f.AudioLost)
 	}
-	if rate := float64(row.down.Rate); rate > 0 && f.estimate > 1.15*rate {
-		t.Errorf("the estimate is %.0f of a link of %.0f kbit/s", f.estimate/1e3, rate/1e3)
+	if rate := float64(row.down.Rate); rate > 0 && f.Estimate > 1.15*rate {
+		t.Errorf("the estimate is %.0f of a link of %.0f kbit/s", f.Estimate/1e3, rate/1e3)
 	}
-	if f.fps < 1 {
-		t.Errorf("%.1f pictures a second", f.fps)
+	if f.FPS < 1 {
+		t.Errorf("%.1f pictures a second", f.FPS)
 	}
 }
 

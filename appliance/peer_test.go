@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,9 +78,23 @@ func startPeer(t *testing.T, lab *appliancetest.Lab) *peerRouter {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
 	})
-	p := &peerRouter{name: "LiveKit", lab: lab}
+	p := &peerRouter{name: "LiveKit " + versionOf(t, folder, "github.com/livekit/livekit-server"), lab: lab}
 	p.serve(t, folder, address)
 	return p
+}
+
+// versionOf returns the version of a module that a folder's go.mod asks for.
+func versionOf(t *testing.T, folder, module string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(folder, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(b), "\t"+module+" v")
+	if !found {
+		t.Fatalf("%s is not in go.mod", module)
+	}
+	return strings.Fields(rest)[0]
 }
 
 // serve serves the page, its client, and the router's signalling, with a certificate of the moment: pages get no camera without.
@@ -162,8 +177,8 @@ func playPeer(t *testing.T) (table []figure) {
 				f := w.play(t, row)
 				w.leave(t)
 				if row.name == "clean" {
-					th.full = max(th.full, f.used)
-					f.could = th.full
+					th.full = max(th.full, f.Used)
+					f.Could = th.full
 				}
 				t.Log(f)
 				table = append(table, f)

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"html"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// The figures of the impaired table as files: impaired.md, and for each receiver a plot with a panel for each row.
+// The figures of the impaired table as files: impaired.json, in which a run replaces the rows that it played, and of it impaired.md and a plot
+// for each receiver with a panel for each row.
 
 // Sizes of a panel, in pixels, and how many stand side by side.
 const (
@@ -22,22 +26,45 @@ const (
 )
 
 // writeFigures writes the table and the plots into a folder.
-func writeFigures(t *testing.T, folder string, table []figure) {
+func writeFigures(t *testing.T, folder string, played []figure) {
 	t.Helper()
+	var table []figure
+	if before, err := os.ReadFile(filepath.Join(folder, "impaired.json")); err == nil {
+		if err := json.Unmarshal(before, &table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	table = slices.DeleteFunc(table, func(f figure) bool {
+		return slices.ContainsFunc(played, func(p figure) bool { return p.Row == f.Row && p.Receiver == f.Receiver })
+	})
+	table = append(table, played...)
+	slices.SortStableFunc(table, func(a, b figure) int {
+		return cmp.Or(cmp.Compare(a.Receiver, b.Receiver), rowIndex(a.Row)-rowIndex(b.Row))
+	})
+	text, err := json.Marshal(table)
+	if err != nil {
+		t.Fatal(err)
+	}
 	files := map[string]string{"impaired.md": "<!-- Written by TestNetnsImpaired (make impaired). -->\n\n" + tableOf(table)}
 	byReceiver := map[string][]figure{}
 	for _, f := range table {
-		name := "impaired-" + strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(f.receiver)) + ".svg"
+		name := "impaired-" + strings.ToLower(strings.NewReplacer(",", "", " ", "-").Replace(f.Receiver)) + ".svg"
 		byReceiver[name] = append(byReceiver[name], f)
 	}
 	for name, list := range byReceiver {
 		files[name] = plot(list)
 	}
+	files["impaired.json"] = strings.ReplaceAll(string(text), `{"Row"`, "\n"+`{"Row"`) + "\n"
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// rowIndex is where a row stands in the table.
+func rowIndex(name string) int {
+	return slices.IndexFunc(impairments, func(row impairment) bool { return row.name == name })
 }
 
 // plot draws a panel for each row.
@@ -61,20 +88,20 @@ func plot(list []figure) string {
 // panel draws one row: kbit/s and waits over seconds.
 func (f figure) panel(b *strings.Builder) {
 	top := 300e3
-	for _, m := range f.course {
+	for _, m := range f.Course {
 		top = max(top, 1.1*m.Sent, 1.1*m.Rival)
 		if m.Rate > 0 {
 			top = max(top, 1.2*m.Rate)
 		}
 	}
-	n := max(len(f.course), 1)
+	n := max(len(f.Course), 1)
 	x := func(second int) float64 { return plotLeft + float64(second)*plotWidth/float64(n) }
 	y := func(rate float64) float64 { return plotTop + plotHeight*(1-min(rate/top, 1)) }
-	fmt.Fprintf(b, `<text x="%d" y="16" font-weight="bold">%s</text>`, plotLeft, html.EscapeString(f.row))
+	fmt.Fprintf(b, `<text x="%d" y="16" font-weight="bold">%s</text>`, plotLeft, html.EscapeString(f.Row))
 	fmt.Fprintf(b, `<path d="M%d %dV%dH%d" fill="none" stroke="black"/>`, plotLeft, plotTop, plotTop+plotHeight, plotLeft+plotWidth)
 	fmt.Fprintf(b, `<text x="2" y="%d">%.0f k</text><text x="2" y="%d">0</text><text x="%d" y="%d" text-anchor="end">%d s</text>`, plotTop+8, top/1e3, plotTop+plotHeight,
 		plotLeft+plotWidth, plotTop+plotHeight+12, n)
-	for i, m := range f.course {
+	for i, m := range f.Course {
 		if h := min(float64(m.Wait/time.Millisecond)/plotWait, 1) * plotHeight; h >= 1 {
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#e99"/>`, x(i), plotTop+plotHeight-h, plotWidth/float64(n), h)
 		}
@@ -88,7 +115,7 @@ func (f figure) panel(b *strings.Builder) {
 	} {
 		var points strings.Builder
 		seen := false
-		for i, m := range f.course {
+		for i, m := range f.Course {
 			seen = seen || line.of(m) > 0
 			fmt.Fprintf(&points, "%.1f,%.1f %.1f,%.1f ", x(i), y(line.of(m)), x(i+1), y(line.of(m)))
 		}
