@@ -43,7 +43,7 @@ func (t *structures) learn(seq uint64, fresh *codec.Structure) {
 			t.since = seq // it was lost and came again
 		}
 	case seq < t.since:
-		if (!t.hasBefore || seq > t.beforeSince) {
+		if !t.hasBefore || seq > t.beforeSince {
 			t.before, t.beforeSince, t.hasBefore = *fresh, seq, true
 		}
 	case fresh.Same(&t.newest):
