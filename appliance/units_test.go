@@ -51,7 +51,7 @@ func systemdAnalyze(t *testing.T, args ...string) string {
 func TestUnitsAreValid(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"verify", "--man=no"}
-	for _, name := range []string{"meetzone.service", "meetzone-helper.service", "meetzone-helper.socket", "meetzone-tunnel.service"} {
+	for _, name := range []string{"meetzone.service", "meetzone-helper.service", "meetzone-helper.socket", "meetzone-health.service", "meetzone-tunnel.service"} {
 		args = append(args, unitCopy(t, dir, name))
 	}
 	if said := systemdAnalyze(t, args...); strings.Contains(said, "meetzone") {
@@ -61,7 +61,7 @@ func TestUnitsAreValid(t *testing.T) {
 
 // TestUnitExposure: the sandboxes are as tight as docs/architecture.md promises.
 func TestUnitExposure(t *testing.T) {
-	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0, "meetzone-tunnel.service": 2.0} {
+	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0, "meetzone-health.service": 4.0, "meetzone-tunnel.service": 2.0} {
 		said := systemdAnalyze(t, "security", "--offline=true", "--no-pager", unitCopy(t, t.TempDir(), name))
 		found := regexp.MustCompile(`exposure level for ` + regexp.QuoteMeta(name) + `: ([0-9.]+)`).FindStringSubmatch(said)
 		if found == nil {

@@ -4,6 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -14,6 +17,7 @@ func hexBytes(s string) ([]byte, error) { return hex.DecodeString(s) }
 func (m *Machine) Settle() error {
 	return m.change(func(_ *disk, v view) error {
 		r, l := m.cfg.Running, &v.ledger
+		m.noteDeadRoot(l)
 		k := l.Known[r.Version]
 		k.State, k.MinimumState = r.State, r.MinimumState
 		l.know(r.Version, k)
@@ -35,6 +39,26 @@ func (m *Machine) Settle() error {
 		}
 		return m.save(*l)
 	})
+}
+
+// deadRoot is what the initrd leaves on the ESP when a version's root was not whole: the version (image/mkosi.images/initrd, initrd-failed).
+const deadRoot = "EFI/meetzone/failed"
+
+// noteDeadRoot keeps what the initrd had to say.
+func (m *Machine) noteDeadRoot(l *Ledger) {
+	path := filepath.Join(m.cfg.ESP, deadRoot)
+	raw, err := os.ReadFile(path)
+	version := strings.TrimSpace(string(raw[:min(len(raw), 100)]))
+	if err != nil || os.Remove(path) != nil {
+		return
+	}
+	if ValidVersion(version) != nil {
+		version = "of an unknown name"
+	}
+	if l.Trial != nil && l.Trial.Version == version {
+		l.Trial = nil
+	}
+	l.note(time.Now(), EventFellBack, version, "The root of version %s was not whole any more, or its kernel did not find it; version %s runs instead.", version, m.cfg.Running.Version)
 }
 
 // Bless notes that the running version is good: its floor holds from now on. systemd-bless-boot.service takes its counter away.

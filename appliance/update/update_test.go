@@ -659,7 +659,7 @@ func TestUKINames(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	list := []string{"", "0.9", "0.9.1", "0.9.10", "0.10.0", "1.0", "1.0.0"}
+	list := []string{"", "0.9", "0.9.1", "0.9.10", "0.10.0", "1.0", "1.0.0", "1.0.0.202601312359"}
 	for i, a := range list {
 		for j, b := range list {
 			if c := CompareVersions(a, b); c != min(1, max(-1, i-j)) {

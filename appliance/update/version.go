@@ -10,7 +10,7 @@ import (
 // Bounds of a version: numbers with dots between them, which systemd sorts as this package does.
 const (
 	maxVersionParts = 4
-	maxVersionPart  = 1_000_000
+	maxVersionPart  = 1_000_000_000_000_000 // a time in minutes, as 202601312359, is one
 )
 
 // ValidVersion says what is wrong with a version.
