@@ -48,7 +48,7 @@ func (p *Plane) Actual() Actual {
 		ReceiveBuffer:       p.cfg.ReceiveBuffer,
 		SendBufferWanted:    p.cfg.SendBuffer,
 		SendBuffer:          p.cfg.SendBuffer,
-		Features:            p.features.list(p.cfg, p.noOutlet == nil),
+		Features:            p.features.list(p.cfg, p.noOutlet == nil, p.unsteered == nil),
 		WithoutGSO:          p.egresses.list(),
 	}
 	for _, w := range p.workers {

@@ -48,8 +48,9 @@ type Config struct {
 	MaxStreams int
 	// Marks are the code points to begin with; the default marks nothing.
 	Marks dscp.Marks
-	// NoPin leaves the threads to the scheduler. NoGSO and NoGRO do without segmentation offload, NoOutlets without sockets by class.
-	NoPin, NoGSO, NoGRO, NoOutlets bool
+	// NoPin leaves the threads to the scheduler. NoGSO and NoGRO do without segmentation offload, NoOutlets without sockets by class, NoSteering
+	// leaves it to the kernel which worker gets what.
+	NoPin, NoGSO, NoGRO, NoOutlets, NoSteering bool
 	// Logger takes what happens once, never what happens per datagram; default slog.Default.
 	Logger *slog.Logger
 }

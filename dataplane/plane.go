@@ -18,18 +18,20 @@ import (
 
 // Plane is one port with its workers.
 type Plane struct {
-	cfg      Config
-	opened   time.Time
-	features features
-	marks    atomic.Pointer[markTable]
-	super    atomic.Int32 // bytes of one UDP_SEGMENT message at most
-	egresses egresses
-	noOutlet error // why no class has a socket of its own, nil when they have
-	workers  []*Worker
-	streams  streams
-	doors    []*net.TCPListener
-	closing  chan struct{} // closed by Close
-	ended    chan struct{} // closed when Run has ended
+	cfg       Config
+	opened    time.Time
+	features  features
+	marks     atomic.Pointer[markTable]
+	super     atomic.Int32 // bytes of one UDP_SEGMENT message at most
+	egresses  egresses
+	noOutlet  error     // why no class has a socket of its own, nil when they have
+	steering  *steering // nil with one worker, or where the kernel refuses
+	unsteered error     // why it does
+	workers   []*Worker
+	streams   streams
+	doors     []*net.TCPListener
+	closing   chan struct{} // closed by Close
+	ended     chan struct{} // closed when Run has ended
 
 	mu      sync.Mutex // guards running and closed
 	running bool
@@ -64,6 +66,7 @@ func Open(cfg Config, newHandler func(*Worker) Handler) (*Plane, error) {
 		}
 		return nil, fmt.Errorf("open data plane: %w", err)
 	}
+	p.prepareSteering(groups)
 	for _, w := range p.workers {
 		w.handler = newHandler(w)
 	}
@@ -100,14 +103,32 @@ func (p *Plane) makeWorkers(groups [][]*socket) error {
 	return nil
 }
 
+// prepareSteering has the workers count for runSteering.
+func (p *Plane) prepareSteering(groups [][]*socket) {
+	if len(p.workers) == 1 || p.cfg.NoSteering {
+		return
+	}
+	s := newSteering(groups, len(p.workers))
+	if p.unsteered = s.attach(); p.unsteered != nil {
+		return
+	}
+	p.steering = s
+	for _, w := range p.workers {
+		w.votes = &votes{handed: make([][buckets]uint32, len(p.workers))}
+	}
+}
+
 // logLosses says once what the kernel did not grant.
 func (p *Plane) logLosses() {
 	a := p.Actual()
 	for _, f := range a.Features {
 		if f.Lost != "" {
 			why := slog.Attr{}
-			if f.Name == FeatureOutlets {
+			switch f.Name {
+			case FeatureOutlets:
 				why = slog.Any("error", p.noOutlet)
+			case FeatureSteering:
+				why = slog.Any("error", p.unsteered)
 			}
 			p.cfg.Logger.Warn("kernel feature missing", "feature", f.Name, "without it", f.Lost, why)
 		}
@@ -130,6 +151,11 @@ func (p *Plane) Run(ctx context.Context) error {
 	for _, door := range p.doors {
 		p.streams.running.Go(func() { p.runAccept(door) })
 	}
+	steered, endSteering := context.WithCancel(ctx)
+	defer endSteering()
+	if p.steering != nil {
+		p.streams.running.Go(func() { p.runSteering(steered) })
+	}
 	results := make(chan error, len(p.workers))
 	for _, w := range p.workers {
 		go func() { results <- w.runWorker() }()
@@ -143,6 +169,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	case result = <-results:
 		waiting--
 	}
+	endSteering()
 	p.closeDoors()
 	p.streams.close()
 	for _, w := range p.workers {

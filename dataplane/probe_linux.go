@@ -11,6 +11,7 @@ const (
 	FeatureMark      = "SO_MARK"
 	FeatureDropCount = "SO_RXQ_OVFL"
 	FeatureOutlets   = "sockets by class"
+	FeatureSteering  = "SO_ATTACH_REUSEPORT_CBPF"
 )
 
 // features are the optional features of the kernel, as probed once when the plane is opened.
@@ -45,13 +46,14 @@ func probeFeatures(v6 bool) (features, error) {
 }
 
 // list tells of each feature whether it was wanted and is there.
-func (f features) list(cfg Config, outlets bool) []Feature {
+func (f features) list(cfg Config, outlets, steering bool) []Feature {
 	list := []Feature{
 		{FeatureGSO, !cfg.NoGSO, f.gso, "every datagram is sent as a message of its own"},
 		{FeatureGRO, !cfg.NoGRO, f.gro, "every datagram is received as a message of its own"},
 		{FeatureMark, true, f.mark, "datagrams carry no fwmark: needs CAP_NET_ADMIN or CAP_NET_RAW; the TOS is set all the same"},
 		{FeatureDropCount, true, f.dropCount, "what the kernel drops on receiving is not counted by worker"},
 		{FeatureOutlets, !cfg.NoOutlets, outlets, "mark and source go with each message, which costs a tenth more"},
+		{FeatureSteering, !cfg.NoSteering, steering, "datagrams that arrive at another worker than their meeting's are always handed over"},
 	}
 	for i := range list {
 		l := &list[i]

@@ -15,8 +15,8 @@ import (
 
 // A datagram's journey, in the order of the functions below and in send.go:
 //
-//  1. The kernel hashes its 5-tuple to one socket of the SO_REUSEPORT group. The worker of that socket sleeps in ppoll (sleep) until
-//     there is something to read, a task or a hand-over woke it, or the handler's next deadline has come.
+//  1. The kernel chooses one socket of the SO_REUSEPORT group for it, by a program that is told where its like belong (steer_linux.go), else by
+//     a hash. The worker of that socket sleeps in ppoll (sleep) until there is something to read, a task or a hand-over woke it, or the handler's next deadline has come.
 //  2. A round begins. Tasks of other goroutines run first (runTasks), then what other workers handed over (takeOver).
 //  3. receive takes up to a batch of messages with one recvmmsg. A GRO super-packet is cut, without copying, into the datagrams it was
 //     made of (split); each gets its path from the sender's address and the control messages, and its TOS.
@@ -53,6 +53,7 @@ type Worker struct {
 	incoming []*ring // by sending worker; nil for itself
 	outgoing []*ring // by receiving worker; nil for itself
 	handed   []bool  // by receiving worker: wake it at the end of the round
+	votes    *votes  // nil where nothing is steered
 
 	arena     []byte
 	tail      int
@@ -325,6 +326,7 @@ func (w *Worker) split(s *socket, i int, now Instant, marks *markTable) {
 	d := Datagram{TOS: c.tos, Via: uint8(w.id)}
 	takeAddr(in.names[i*addrRoom:(i+1)*addrRoom], &d.Path, s.v6)
 	d.Path.local = c.local
+	before := w.stats.In.Datagrams
 	data := in.data[i*in.size : i*in.size+int(h.n)]
 	segment := len(data)
 	if c.segment > 0 && c.segment < segment {
@@ -336,8 +338,11 @@ func (w *Worker) split(s *socket, i int, now Instant, marks *markTable) {
 		d.Data, data = data[:n:n], data[n:]
 		w.take(&d, now, marks)
 		if len(data) == 0 {
-			return
+			break
 		}
+	}
+	if w.votes != nil {
+		w.votes.arrived[bucketOf(&d.Path)] += uint32(w.stats.In.Datagrams - before)
 	}
 }
 
@@ -379,6 +384,9 @@ func (w *Worker) HandOver(to int, d *Datagram) bool {
 	}
 	w.handed[to] = true
 	w.stats.HandedOver++
+	if w.votes != nil && d.Path.rung == UDP {
+		w.votes.handed[to][bucketOf(&d.Path)]++
+	}
 	return true
 }
 
