@@ -66,7 +66,7 @@ func BenchmarkMeeting(b *testing.B) {
 	if err := os.WriteFile(clip, steadyClip(), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	var cpu, rate, burst, lost float64
+	var cpu, rate, burst, lost, handed float64
 	for b.Loop() {
 		m := newBenchMeeting(b)
 		m.load(b, 0, sending, "--for", "0", "--video", clip, "--receive-video", "0")
@@ -86,6 +86,7 @@ func BenchmarkMeeting(b *testing.B) {
 		rate += packets / benchSettle.Seconds()
 		burst += packets / (after.messages - before.messages)
 		lost += 100 * sum.lost()
+		handed += 100 * (after.handedOver - before.handedOver) / (after.arrived - before.arrived)
 		m.close(b)
 	}
 	n := float64(b.N)
@@ -93,6 +94,7 @@ func BenchmarkMeeting(b *testing.B) {
 	b.ReportMetric(rate/n, "packets/s")
 	b.ReportMetric(burst/n, "packets/message")
 	b.ReportMetric(lost/n, "%lost")
+	b.ReportMetric(handed/n, "%handed-over")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -207,6 +209,7 @@ type sample struct {
 	cpu                      float64 // s
 	resident                 float64 // bytes
 	datagrams, messages      float64 // sent
+	arrived, handedOver      float64 // datagrams
 }
 
 func (m *benchMeeting) sample(b *testing.B) sample {
@@ -230,6 +233,10 @@ func (m *benchMeeting) sample(b *testing.B) sample {
 			s.datagrams += value
 		case strings.HasPrefix(name, `meetzone_worker_messages_total{direction="out"`):
 			s.messages += value
+		case strings.HasPrefix(name, `meetzone_worker_datagrams_total{direction="in"`):
+			s.arrived += value
+		case strings.HasPrefix(name, "meetzone_worker_handed_over_total"):
+			s.handedOver += value
 		}
 	}
 	return s

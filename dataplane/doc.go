@@ -8,7 +8,8 @@
 //
 // A [Stream] carries datagrams over one connection, of the TCP side of the port or handed over by another package, under the same [Path] and Commit.
 //
-// Goroutines. [Plane.Run] starts one goroutine per worker, runWorker, each locked to its thread, and ends when all of them have ended.
+// Goroutines. [Plane.Run] starts one goroutine per worker, runWorker, each locked to its thread, and ends when all of them have ended. With
+// several workers runSteering tells the kernel, at most once a second, which peers belong to which.
 // A worker owns its sockets, receive and send arenas, counters and handler; nothing on the packet path is locked or shared. Others
 // reach it in two ways: [Worker.Post] (a short lock around the list of waiting tasks, never per datagram) and, from another worker's
 // thread, [Worker.HandOver] (one single-producer ring per ordered pair of workers). The marks are an immutable table behind an atomic
