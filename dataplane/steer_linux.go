@@ -173,7 +173,7 @@ func steeringProgram(homes *[buckets]int) []unix.SockFilter {
 		{Code: mul, K: hashAddr},
 		{Code: tax},
 		{Code: load2, K: network + 20},
-		{Code: jump, K: 7}, // over the seven for IPv6
+		{Code: jump, K: 7},             // over the seven for IPv6
 		{Code: load4, K: network + 16}, // IPv6: low half of the source address, RFC 8200
 		{Code: tax},
 		{Code: load4, K: network + 20},
