@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
@@ -83,8 +85,11 @@ func (p networkPart) Apply(_ context.Context, doc config.Document) (config.Actua
 // wantedNetwork is what the document asks of the kernel.
 func wantedNetwork(doc config.Document) (w network.Wanted, err error) {
 	for i, one := range doc.Network.Interfaces {
-		to := network.Interface{Name: one.Name, Parent: one.Parent, VLAN: one.VLAN, MTU: one.MTU, Disabled: one.Disabled}
+		to := network.Interface{Name: one.Name, Parent: one.Parent, VLAN: one.VLAN, MTU: one.MTU, Disabled: one.Disabled, Management: one.Role == config.RoleManagement}
 		to.DHCP = network.DHCP{Address: slices.Contains(one.DHCP, config.DHCPAddress), Gateway: slices.Contains(one.DHCP, config.DHCPGateway)}
+		if len(one.Ports) > 0 {
+			to.Bond = network.Bond{Ports: one.Ports, LACP: one.Mode == config.BondLACP, Fast: one.LACPRate == config.LACPFast, MonitorMS: int(cmp.Or(one.Monitor.Std(), 100*time.Millisecond).Milliseconds())}
+		}
 		to.RA = network.RA{Set: one.RA != "", Address: one.RA == config.RAAll || one.RA == config.RAAddress, Gateway: one.RA == config.RAAll || one.RA == config.RAGateway}
 		for j, text := range one.Addresses {
 			p, err := netip.ParsePrefix(text)
@@ -104,9 +109,17 @@ func wantedNetwork(doc config.Document) (w network.Wanted, err error) {
 		if err != nil {
 			return w, fmt.Errorf("network.routes[%d].via: %w", i, err)
 		}
-		w.Routes = append(w.Routes, network.Route{To: to, Via: via})
+		w.Routes = append(w.Routes, network.Route{To: to, Via: via, Management: r.For == config.RoleManagement})
 	}
 	return w, nil
+}
+
+// bondMode is the mode of a bond; empty: it is none.
+func bondMode(i config.Interface) string {
+	if len(i.Ports) == 0 {
+		return ""
+	}
+	return cmp.Or(i.Mode, config.BondActiveBackup)
 }
 
 // Observe implements config.Observer.
@@ -133,7 +146,8 @@ func (p networkPart) BoxNetwork() adminapi.BoxNetwork {
 	a := p.d.network.Observe()
 	out := adminapi.BoxNetwork{OwnHost: p.d.flags.ownHost, Agrees: p.d.flags.ownHost && a.Agrees(), Differs: a.Differs, Drifted: a.Drifted}
 	for _, i := range doc.Network.Interfaces {
-		out.Interfaces = append(out.Interfaces, adminapi.NetworkInterface(i))
+		out.Interfaces = append(out.Interfaces, adminapi.NetworkInterface{Name: i.Name, Role: i.Role, Parent: i.Parent, VLAN: i.VLAN, Addresses: i.Addresses,
+			MTU: i.MTU, Disabled: i.Disabled, DHCP: i.DHCP, RA: i.RA, Ports: i.Ports, Mode: bondMode(i)})
 	}
 	for _, r := range doc.Network.Routes {
 		out.Routes = append(out.Routes, adminapi.NetworkRoute(r))

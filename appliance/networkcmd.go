@@ -105,7 +105,7 @@ func printNetwork(w io.Writer, n adminapi.BoxNetwork) {
 }
 
 func printInterfaces(w io.Writer, n adminapi.BoxNetwork) {
-	rows := [][]string{{"INTERFACE", "ROLE", "ADDRESSES", "MTU", "VLAN"}}
+	rows := [][]string{{"INTERFACE", "ROLE", "ADDRESSES", "MTU", "VLAN OR BOND"}}
 	for _, i := range n.Interfaces {
 		name, role, mtu, vlan := i.Name, i.Role, "", ""
 		if i.Disabled {
@@ -120,11 +120,18 @@ func printInterfaces(w io.Writer, n adminapi.BoxNetwork) {
 		if i.Parent != "" {
 			vlan = fmt.Sprintf("%d on %s", i.VLAN, i.Parent)
 		}
+		if len(i.Ports) > 0 {
+			vlan = i.Mode + " of " + strings.Join(i.Ports, ", ")
+		}
 		rows = append(rows, []string{name, role, interfaceAddresses(i), mtu, vlan})
 	}
 	table(w, rows)
 	for _, r := range n.Routes {
-		fmt.Fprintf(w, "route to %s via %s\n", printable(r.To), printable(r.Via))
+		only := ""
+		if r.For != "" {
+			only = " for " + r.For
+		}
+		fmt.Fprintf(w, "route to %s via %s%s\n", printable(r.To), printable(r.Via), printable(only))
 	}
 }
 

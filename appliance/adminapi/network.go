@@ -28,6 +28,8 @@ type NetworkInterface struct {
 	Disabled  bool     `json:"disabled,omitempty"`
 	DHCP      []string `json:"dhcp,omitempty"` // what is asked of a server
 	RA        string   `json:"ra,omitempty"`
+	Ports     []string `json:"ports,omitempty"` // of a bond
+	Mode      string   `json:"mode,omitempty"`
 }
 
 // NetworkLease is what a DHCP server gave, and gives still.
@@ -46,6 +48,7 @@ type NetworkLease struct {
 type NetworkRoute struct {
 	To  string `json:"to"`
 	Via string `json:"via"`
+	For string `json:"for,omitempty"` // management: only for what leaves from management interfaces
 }
 
 // NetworkEvent is a change by somebody else.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Network is the box's own network.
@@ -13,9 +14,9 @@ type Network struct {
 	Routes     []Route     `yaml:"routes" help:"static routes"`
 }
 
-// Interface is an interface of the machine, or a VLAN on one.
+// Interface is an interface of the machine, a bond of several, or a VLAN on one of these.
 type Interface struct {
-	Name      string   `yaml:"name" help:"such as eth0, or any name for a VLAN"`
+	Name      string   `yaml:"name" help:"such as eth0, or any name for a VLAN or a bond"`
 	Role      string   `yaml:"role" help:"service, management or cluster; empty: all"`
 	Parent    string   `yaml:"parent" help:"of a VLAN: the interface that it is on"`
 	VLAN      int      `yaml:"vlan" help:"of a VLAN: its id, 1 to 4094; 0: it is none"`
@@ -23,6 +24,10 @@ type Interface struct {
 	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is, or was before the box set it"`
 	Disabled  bool     `yaml:"disabled" help:"switched off"`
 	DHCP      []string `yaml:"dhcp" help:"what a DHCPv4 server is asked for: address, and with it gateway, dns, ntp; empty: nothing"`
+	Ports     []string `yaml:"ports" help:"makes it a bond of these interfaces of the machine"`
+	Mode      string   `yaml:"mode" help:"of a bond: active-backup (the default: one port is in use, another takes over) or 802.3ad (LACP, as the switch must do too)"`
+	Monitor   Duration `yaml:"monitor" help:"of a bond: how often it looks at the links of its ports (miimon), 10ms to 1s; 0s: 100ms"`
+	LACPRate  string   `yaml:"lacp_rate" help:"of a bond with 802.3ad: slow (the default: word from the switch every 30 s) or fast (every second)"`
 	RA        string   `yaml:"ra" help:"what IPv6 routers may say (router advertisements): all, address, gateway or off; empty: as the system is set"`
 }
 
@@ -30,6 +35,7 @@ type Interface struct {
 type Route struct {
 	To  string `yaml:"to" help:"subnet such as 10.0.0.0/8, or default"`
 	Via string `yaml:"via" help:"address of the gateway, in a subnet of an interface of the list"`
+	For string `yaml:"for" help:"management: only for what leaves from addresses of management interfaces; empty: for everything"`
 }
 
 // What Interface.DHCP lists.
@@ -48,6 +54,14 @@ const (
 	RAOff     = "off"
 )
 
+// The values of Interface.Mode and Interface.LACPRate; an empty one is the first.
+const (
+	BondActiveBackup = "active-backup"
+	BondLACP         = "802.3ad"
+	LACPSlow         = "slow"
+	LACPFast         = "fast"
+)
+
 // Roles of interfaces.
 const (
 	RoleService    = "service"
@@ -62,6 +76,7 @@ const DefaultRoute = "default"
 const (
 	maxInterfaces = 64
 	maxAddresses  = 16 // of one interface
+	maxPorts      = 8  // of one bond
 	maxRoutes     = 128
 	maxNameBytes  = 15 // IFNAMSIZ without its zero
 	leastMTU      = 576
@@ -89,6 +104,7 @@ func (n Network) check(c *checker) {
 		one.check(c, at)
 		n.checkName(c, at, i)
 		n.checkVLAN(c, at, i)
+		n.checkBond(c, at, i)
 		n.checkAddresses(c, at, i)
 	}
 	for i, r := range n.Routes {
@@ -112,10 +128,14 @@ func (one Interface) check(c *checker, at string) {
 
 func (n Network) checkName(c *checker, at string, i int) {
 	name := n.Interfaces[i].Name
-	usable := name != "" && len(name) <= maxNameBytes && name != "." && name != ".." && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r > '~' })
-	c.that(usable, at+".name", "%q is no name of an interface: use at most %d letters, digits, dots and hyphens, such as eth0", name, maxNameBytes)
+	c.that(isInterfaceName(name), at+".name", "%q is no name of an interface: use at most %d letters, digits, dots and hyphens, such as eth0", name, maxNameBytes)
 	c.that(name != "lo", at+".name", "the loopback interface is the system's; leave it out")
 	c.that(!slices.ContainsFunc(n.Interfaces[:i], func(other Interface) bool { return other.Name == name }), at+".name", "%q is there twice", name)
+}
+
+// isInterfaceName says what the kernel takes for one.
+func isInterfaceName(name string) bool {
+	return name != "" && len(name) <= maxNameBytes && name != "." && name != ".." && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r > '~' })
 }
 
 func (n Network) checkVLAN(c *checker, at string, i int) {
@@ -136,6 +156,32 @@ func (n Network) checkVLAN(c *checker, at string, i int) {
 	}
 	twice := slices.ContainsFunc(n.Interfaces[:i], func(other Interface) bool { return other.Parent == one.Parent && other.VLAN == one.VLAN })
 	c.that(!twice, at+".vlan", "VLAN %d is on %s twice", one.VLAN, one.Parent)
+}
+
+func (n Network) checkBond(c *checker, at string, i int) {
+	one := n.Interfaces[i]
+	if len(one.Ports) == 0 {
+		c.that(one.Mode == "" && one.Monitor == 0 && one.LACPRate == "", at+".ports", "mode, monitor and lacp_rate are of a bond: name its ports, such as [eth0, eth1]")
+		return
+	}
+	c.that(one.Parent == "", at+".ports", "it is a VLAN already; make the bond an entry of its own, and name it as the parent")
+	c.that(len(one.Ports) <= maxPorts, at+".ports", "there are more than %d ports", maxPorts)
+	c.that(one.Mode == "" || one.Mode == BondActiveBackup || one.Mode == BondLACP, at+".mode", "%q is neither %s nor %s", one.Mode, BondActiveBackup, BondLACP)
+	c.that(one.LACPRate == "" || one.Mode == BondLACP, at+".lacp_rate", "it is of %s only", BondLACP)
+	c.that(one.LACPRate == "" || one.LACPRate == LACPSlow || one.LACPRate == LACPFast, at+".lacp_rate", "%q is neither %s nor %s", one.LACPRate, LACPSlow, LACPFast)
+	if one.Monitor != 0 {
+		c.span(at+".monitor", one.Monitor, 10*time.Millisecond, time.Second)
+		c.that(one.Monitor.Std()%time.Millisecond == 0, at+".monitor", "%v is no whole number of milliseconds", one.Monitor.Std())
+	}
+	for j, port := range one.Ports {
+		where := fmt.Sprintf("%s.ports[%d]", at, j)
+		c.that(isInterfaceName(port) && port != "lo", where, "%q is no name of an interface that can be a port", port)
+		c.that(!slices.Contains(one.Ports[:j], port), where, "%s is there twice", port)
+		for k, other := range n.Interfaces {
+			c.that(other.Name != port, where, "%s has an entry of its own, and a port has no settings of its own; take that entry out", port)
+			c.that(k >= i || !slices.Contains(other.Ports, port), where, "%s is a port of %s already", port, other.Name)
+		}
+	}
 }
 
 func (n Network) checkAddresses(c *checker, at string, i int) {
@@ -183,8 +229,12 @@ func (n Network) checkRoute(c *checker, at string, i int, r Route) {
 		c.that(false, at+".via", "%q is no address of a gateway; write it like 192.0.2.1", r.Via)
 		return
 	}
+	c.that(r.For == "" || r.For == RoleManagement, at+".for", "%q is not %s; leave it empty for everything", r.For, RoleManagement)
 	reached := false
 	for _, one := range n.Interfaces {
+		if r.For == RoleManagement && one.Role != RoleManagement {
+			continue
+		}
 		for _, text := range one.Addresses {
 			if p, err := netip.ParsePrefix(text); err == nil {
 				c.that(p.Addr() != via, at+".via", "%s is the box's own address", via)
@@ -192,7 +242,11 @@ func (n Network) checkRoute(c *checker, at string, i int, r Route) {
 			}
 		}
 	}
-	c.that(reached, at+".via", "%s is in no subnet of an enabled interface of network.interfaces, so it cannot be reached", via)
+	kind := "enabled"
+	if r.For == RoleManagement {
+		kind = "enabled management"
+	}
+	c.that(reached, at+".via", "%s is in no subnet of an %s interface of network.interfaces, so it cannot be reached", via, kind)
 	to := netip.Prefix{}
 	if r.To == DefaultRoute {
 		to, _ = r.Destination()
@@ -202,6 +256,9 @@ func (n Network) checkRoute(c *checker, at string, i int, r Route) {
 	if to.IsValid() {
 		c.that(to.Addr().Is4() == via.Is4(), at+".via", "%s and %s are of different families", r.To, via)
 	}
-	twice := slices.ContainsFunc(n.Routes[:i], func(other Route) bool { p, err := other.Destination(); return err == nil && p == to })
+	twice := slices.ContainsFunc(n.Routes[:i], func(other Route) bool {
+		p, err := other.Destination()
+		return err == nil && p == to && other.For == r.For
+	})
 	c.that(!twice, at+".to", "there is another route to %s", r.To)
 }

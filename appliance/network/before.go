@@ -23,6 +23,7 @@ type before struct {
 	Name      string          `json:"name"`
 	Index     int             `json:"index"` // of this boot, as the alias is
 	Permanent string          `json:"permanent_mac,omitempty"`
+	Master    int             `json:"master,omitempty"`
 	MTU       int             `json:"mtu"`
 	MTUSet    bool            `json:"mtu_set,omitempty"` // by the box; otherwise another one is somebody else's
 	RA        *raState        `json:"ra,omitempty"`      // as it was before the box set it; nil: it has not
@@ -133,7 +134,7 @@ func (m *memory) keep(name string, l *link, k kernel) error {
 	if m.of(l) != nil {
 		return nil
 	}
-	b := &before{Name: name, Index: l.index, Permanent: l.nl.Attrs().PermHWAddr.String(), MTU: l.mtu, Up: l.up}
+	b := &before{Name: name, Index: l.index, Permanent: l.nl.Attrs().PermHWAddr.String(), Master: l.master, MTU: l.mtu, Up: l.up}
 	for _, a := range l.addresses {
 		b.Addresses = append(b.Addresses, beforeAddress{Prefix: a.prefix, Peer: prefixOf(a.nl.Peer), Label: a.nl.Label,
 			Broadcast: a.nl.Broadcast, Scope: a.nl.Scope, Flags: a.nl.Flags & lastingFlags})
@@ -214,6 +215,10 @@ func (m *memory) planRelease(name string, l *link) (steps []step) {
 	b := m.of(l)
 	if b == nil {
 		add("it has the appliance's alias", func() error { return netlink.LinkSetAlias(l.nl, "") })
+		return steps
+	}
+	if l.master != 0 && l.master != b.Master {
+		add("it is a port still", func() error { return netlink.LinkSetNoMaster(l.nl) })
 		return steps
 	}
 	if mtu := b.mtu(); mtu != 0 && mtu != l.mtu {

@@ -16,7 +16,7 @@ import (
 // listen is called by New, so that nothing is missed between Apply and Run.
 func (o *Owner) listen() (err error) {
 	o.watch, err = drift.Listen(drift.Notices{Protocol: unix.NETLINK_ROUTE, Groups: []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}})
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}})
 	return err
 }
 

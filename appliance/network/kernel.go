@@ -25,6 +25,8 @@ type kernel struct {
 	routes  []route // of the main table, with a gateway
 	foreign []route // of the main table, that somebody has added; also those without a gateway
 	told    []route // that routers announced
+
+	management management
 }
 
 type link struct {
@@ -33,7 +35,9 @@ type link struct {
 	alias     string
 	up        bool
 	mtu       int
-	parent    int // of a VLAN
+	master    int           // index of the bond or bridge that it is in
+	bond      *netlink.Bond // nil: it is none
+	parent    int           // of a VLAN
 	vlan      int
 	addresses []address
 	announced []address // that routers gave
@@ -63,6 +67,8 @@ func look() (kernel, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		one := &link{nl: l, index: a.Index, alias: a.Alias, up: a.Flags&net.FlagUp != 0, mtu: a.MTU}
+		one.master = a.MasterIndex
+		one.bond, _ = l.(*netlink.Bond)
 		if v, ok := l.(*netlink.Vlan); ok {
 			one.parent, one.vlan = a.ParentIndex, v.VlanId
 		}
@@ -95,7 +101,8 @@ func look() (kernel, error) {
 			k.foreign = append(k.foreign, one)
 		}
 	}
-	return k, nil
+	k.management, err = lookManagement()
+	return k, err
 }
 
 // lookAddresses reads the permanent addresses; those that routers gave or the link made are nobody's to change.

@@ -76,8 +76,9 @@ func (l *leases) save() {
 	}
 }
 
-// put returns what is wanted with what servers gave. What the document says itself goes before.
+// put returns all that is wanted of the kernel: with the ports of bonds, and with what servers gave. What the document says itself goes before.
 func (l *leases) put(w Wanted) Wanted {
+	w = w.whole()
 	w.Interfaces, w.Routes = slices.Clone(w.Interfaces), slices.Clone(w.Routes)
 	for i, one := range w.Interfaces {
 		lease, ok := l.kept[one.Name]
@@ -88,8 +89,16 @@ func (l *leases) put(w Wanted) Wanted {
 			w.Interfaces[i].Addresses = append(slices.Clone(one.Addresses), lease.Address)
 		}
 		for _, r := range lease.Routes {
-			said := slices.ContainsFunc(w.Routes, func(other Route) bool { return other.To == r.To })
-			if one.DHCP.Gateway && !one.Disabled && !said {
+			said := func(management bool) bool {
+				return slices.ContainsFunc(w.Routes, func(other Route) bool { return other.To == r.To && other.Management == management })
+			}
+			if !one.DHCP.Gateway || one.Disabled {
+				continue
+			}
+			if one.Management && !said(true) {
+				w.Routes = append(w.Routes, Route{To: r.To, Via: r.Via, Management: true})
+			}
+			if !said(false) {
 				w.Routes = append(w.Routes, Route{To: r.To, Via: r.Via})
 			}
 		}

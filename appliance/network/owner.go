@@ -103,8 +103,8 @@ func Missing(w Wanted) (missing, have []string, err error) {
 			have = append(have, l.Attrs().Name)
 		}
 	}
-	for _, i := range w.Interfaces {
-		if i.Parent == "" && !slices.Contains(have, i.Name) {
+	for _, i := range w.whole().Interfaces {
+		if !i.isMade() && !slices.Contains(have, i.Name) {
 			missing = append(missing, i.Name)
 		}
 	}
@@ -122,7 +122,7 @@ func (o *Owner) Check(w Wanted) error {
 	}
 	var errs []error
 	news := w.news(o.wanted)
-	for _, s := range plan(w, have, o.memory) {
+	for _, s := range plan(w.whole(), have, o.memory) {
 		if s.refused != nil && news[s.about] {
 			errs = append(errs, fmt.Errorf("%s: %w", s.what, s.refused))
 		}

@@ -36,12 +36,12 @@ func plan(w Wanted, k kernel, m *memory) (steps []step) {
 	}
 	routes := planRoutes(w, k)
 	if slices.ContainsFunc(w.Interfaces, func(i Interface) bool {
-		return i.Parent == "" && k.links[i.Name] != nil && k.links[i.Name].alias != taken
+		return !i.isMade() && k.links[i.Name] != nil && k.links[i.Name].alias != taken
 	}) {
 		// No route is touched before it is known what all interfaces were.
 		return append(steps, slices.DeleteFunc(routes, func(s step) bool { return s.refused == nil })...)
 	}
-	steps = append(steps, routes...)
+	steps = append(append(steps, routes...), planManagement(w, k)...)
 	for _, name := range slices.Sorted(maps.Keys(k.links)) {
 		if l := k.links[name]; (l.alias == taken || l.alias == made) && !slices.Contains(w.Names(), name) {
 			steps = append(steps, m.planRelease(name, l)...)
@@ -51,8 +51,11 @@ func plan(w Wanted, k kernel, m *memory) (steps []step) {
 }
 
 func planMissing(i Interface, k kernel) step {
-	if i.Parent == "" {
-		return refuse(i.Name, i.Name+": the interface is not there", "plug it in, or take it out of network.interfaces")
+	if !i.isMade() {
+		return refuse(i.topic(), i.Name+": the interface is not there", "plug it in, or take it out of network.interfaces")
+	}
+	if len(i.Bond.Ports) > 0 {
+		return makeBond(i)
 	}
 	return step{about: i.Name, what: i.Name + ": the VLAN is not there", take: func() error {
 		parent := k.links[i.Parent]
@@ -75,13 +78,9 @@ func planMissing(i Interface, k kernel) step {
 
 func planLink(i Interface, l *link, k kernel, m *memory) (steps []step) {
 	add := func(what string, take func() error) {
-		steps = append(steps, step{about: i.Name, what: i.Name + ": " + what, take: take})
+		steps = append(steps, step{about: i.topic(), what: i.Name + ": " + what, take: take})
 	}
-	mtu, parent := i.MTU, k.links[i.Parent]
-	switch {
-	case i.Parent == "" && l.alias == made:
-		return []step{refuse(i.Name, i.Name+": it is a VLAN that the appliance has made", "say its parent and its id, or choose another name")}
-	case i.Parent == "" && l.alias != taken: // nothing else before it is known what it was
+	if !i.isMade() && l.alias != taken && l.alias != made { // nothing else before it is known what it was
 		add("it has not the appliance's alias", func() error {
 			if err := m.keep(i.Name, l, k); err != nil {
 				return err
@@ -89,15 +88,19 @@ func planLink(i Interface, l *link, k kernel, m *memory) (steps []step) {
 			return netlink.LinkSetAlias(l.nl, taken)
 		})
 		return steps
-	case i.Parent == "" && mtu == 0:
+	}
+	if s, fits := planKind(i, l, k); !fits {
+		return []step{s}
+	}
+	mtu, parent := i.MTU, k.links[i.Parent]
+	switch {
+	case i.master != "":
+		return append(planPort(i, l, k, m), planAddresses(i, l)...)
+	case k.isOurBond(l.master):
+		add("it is a port still", func() error { return netlink.LinkSetNoMaster(l.nl) })
+	case mtu == 0 && !i.isMade():
 		mtu = m.of(l).mtu()
-	case i.Parent == "":
-	case l.alias != made:
-		return []step{refuse(i.Name, i.Name+": an interface of this name is there that the appliance has not made", "choose another name, or take that interface away")}
-	case parent == nil || l.parent != parent.index || l.vlan != i.VLAN:
-		add("it is another VLAN", func() error { return netlink.LinkDel(l.nl) }) // made again in the next round
-		return steps
-	case mtu == 0 && l.mtu < parent.mtu && parent.nl.Type() != "macsec":
+	case mtu == 0 && parent != nil && l.mtu < parent.mtu && parent.nl.Type() != "macsec":
 		mtu = parent.mtu // as one is made
 	}
 	if mtu != 0 && l.mtu != mtu {
@@ -117,17 +120,36 @@ func planLink(i Interface, l *link, k kernel, m *memory) (steps []step) {
 	return append(append(steps, planRA(i, l, k, m)...), planAddresses(i, l)...)
 }
 
+// planKind says what to do with an interface that is not of the kind that it is to be.
+func planKind(i Interface, l *link, k kernel) (s step, fits bool) {
+	parent := k.links[i.Parent]
+	again := func(what string) step { // made in the next round
+		return step{about: i.Name, what: i.Name + ": " + what, take: func() error { return netlink.LinkDel(l.nl) }}
+	}
+	switch {
+	case !i.isMade() && l.alias == made:
+		return refuse(i.topic(), i.Name+": it is a VLAN or a bond that the appliance has made", "say its parent and its id or its ports, or choose another name"), false
+	case i.isMade() && l.alias != made:
+		return refuse(i.Name, i.Name+": an interface of this name is there that the appliance has not made", "choose another name, or take that interface away"), false
+	case len(i.Bond.Ports) > 0 && !i.Bond.is(l):
+		return again("it is another bond"), false
+	case i.Parent != "" && (parent == nil || l.parent != parent.index || l.vlan != i.VLAN):
+		return again("it is another VLAN"), false
+	}
+	return step{}, true
+}
+
 func planAddresses(i Interface, l *link) (steps []step) {
 	for _, p := range i.Addresses {
 		if !slices.ContainsFunc(l.addresses, func(a address) bool { return a.prefix == p }) {
-			steps = append(steps, step{about: i.Name, what: fmt.Sprintf("%s: %s is not there", i.Name, p), take: func() error {
+			steps = append(steps, step{about: i.topic(), what: fmt.Sprintf("%s: %s is not there", i.Name, p), take: func() error {
 				return netlink.AddrReplace(l.nl, &netlink.Addr{IPNet: ipNet(p)})
 			}})
 		}
 	}
 	for _, a := range l.addresses {
 		if !slices.Contains(i.Addresses, a.prefix) {
-			steps = append(steps, removeAddress(i.Name, i.Name, l, a))
+			steps = append(steps, removeAddress(i.topic(), i.Name, l, a))
 		}
 	}
 	return steps
@@ -148,7 +170,7 @@ func removeAddress(about, name string, l *link, a address) step {
 func planRoutes(w Wanted, k kernel) (steps []step) {
 	wanted := func(r route) bool {
 		return slices.ContainsFunc(w.Routes, func(one Route) bool {
-			return one.To == r.to && one.Via == r.via && k.indexOf(w.with(one.Via)) == r.index
+			return !one.Management && one.To == r.to && one.Via == r.via && k.indexOf(w.with(one.Via)) == r.index
 		})
 	}
 	for _, r := range k.routes {
@@ -162,6 +184,9 @@ func planRoutes(w Wanted, k kernel) (steps []step) {
 		}
 	}
 	for _, one := range w.Routes {
+		if one.Management {
+			continue
+		}
 		index := k.indexOf(w.with(one.Via))
 		if slices.ContainsFunc(k.routes, func(r route) bool { return r.ours && r.to == one.To && r.via == one.Via && r.index == index }) {
 			continue
