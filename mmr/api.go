@@ -127,6 +127,7 @@ type View struct {
 	Source   EndpointID // "" for nobody
 	Height   int        // pixels, 0 as large as there is
 	Priority int
+	Content  bool // what the source shares, in place of its camera
 }
 
 // MediumStats counts one medium of one endpoint, since it joined.

@@ -99,6 +99,9 @@ func (a *audience) count(set codecSet, n int) {
 // decodes returns the codecs that the endpoint can be sent into all its slots of a medium, and false when it has none that it accepted.
 func (e *endpoint) decodes(m Medium) (set codecSet, watches bool) {
 	set = allCodecs
+	if m == Content && e.cfg.ClientOffers {
+		m = Video // content comes into the same slot
+	}
 	for _, d := range e.slots[m] {
 		if d.accepted {
 			set &= d.formats.set()

@@ -20,7 +20,7 @@ func (sh *shard) settle(now dataplane.Instant) {
 		stale := sh.stale
 		sh.stale = [NumMedia]bool{}
 		for _, e := range sh.endpoints {
-			if stale[Video] {
+			if stale[Video] || stale[Content] && e.cfg.ClientOffers { // whose pictures may be content
 				e.assignVideo(now)
 			}
 			if stale[Audio] || stale[Video] { // voices follow their pictures
@@ -192,8 +192,12 @@ func (e *endpoint) assignVideo(now dataplane.Instant) {
 		if v.Slot < 0 || v.Slot >= len(e.slots[Video]) {
 			continue
 		}
-		if o := e.sh.byOrigin[v.Source]; o != nil && o.sends[Video].there() {
-			chosen[v.Slot] = &o.sends[Video]
+		m := Video
+		if v.Content {
+			m = Content
+		}
+		if o := e.sh.byOrigin[v.Source]; o != nil && o.sends[m].there() {
+			chosen[v.Slot] = &o.sends[m]
 		}
 	}
 	for i, d := range e.slots[Video] {

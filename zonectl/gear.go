@@ -28,6 +28,7 @@ const (
 // gear is what a session has in place of a channel.
 type gear struct {
 	publishes bool
+	content   bool // is shown what is shared while something is
 	meeting   *meeting
 	patches   *rate.Limiter
 	over      atomic.Bool // its DTLS has ended, so that nothing brings it back
@@ -44,7 +45,7 @@ type gear struct {
 // joinGear asks for a session without a channel.
 type joinGear struct {
 	offer                *mmr.ClientOffer
-	publishes            bool
+	publishes, content   bool
 	claims               wire.Claims
 	name, client, source string
 	reply                chan admitted
@@ -68,7 +69,7 @@ func (m *meeting) admitGear(j joinGear) (*session, error) {
 	}
 	s := &session{id: newSecret(), participant: newParticipantID(), name: j.name, client: j.client, source: j.source, claims: j.claims,
 		joined: time.Now(), role: wire.RoleViewer,
-		gear: &gear{publishes: j.publishes, meeting: m, patches: rate.NewLimiter(patchesPerSecond, patchesBurst), ice: j.offer.ICE(), tag: 1}}
+		gear: &gear{publishes: j.publishes, content: j.content, meeting: m, patches: rate.NewLimiter(patchesPerSecond, patchesBurst), ice: j.offer.ICE(), tag: 1}}
 	cfg := mmr.EndpointConfig{ClientOffers: true}
 	switch {
 	case j.publishes && len(m.sessions) >= limits.Participants:

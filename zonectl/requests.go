@@ -204,6 +204,7 @@ func (m *meeting) share(s *session) {
 		s.sharing = true
 		m.tellEntry(s)
 	}
+	m.direct() // gear may be shown what is shared
 }
 
 func sendChat(m *meeting, s *session, c wire.SendChat) error {

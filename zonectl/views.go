@@ -68,6 +68,10 @@ func (m *meeting) viewsOf(s *session, candidates []*session) []mmr.View {
 		return nil
 	}
 	views := make([]mmr.View, s.videoSlots)
+	if s.gear != nil && s.gear.content && m.sharing != nil {
+		views[0] = mmr.View{Source: mmr.EndpointID(m.sharing.participant), Content: true}
+		return views
+	}
 	named := map[mmr.EndpointID]bool{mmr.EndpointID(s.participant): true}
 	free := 0
 	for i, w := range s.wishes {

@@ -180,7 +180,7 @@ func (c *Controller) takeGear(w http.ResponseWriter, r *http.Request, k gearKind
 		return nil, "", refusedOffer(err)
 	}
 	reply := make(chan admitted, 1)
-	s, err := c.joinGear(r.Context(), number, joinGear{offer: offer, publishes: k.publishes, claims: claims, name: gearName(r),
+	s, err := c.joinGear(r.Context(), number, joinGear{offer: offer, publishes: k.publishes, claims: claims, name: gearName(r), content: r.URL.Query().Get("content") == "1",
 		client: wire.CleanLine(r.UserAgent(), wire.MaxName), source: c.seen(r), reply: reply})
 	if err != nil {
 		return nil, "", err

@@ -186,6 +186,25 @@ func TestWatcherIsNot(t *testing.T) {
 	eventually(t, "place given back", func() bool { return z.watch(number, nil).status == http.StatusCreated })
 }
 
+// TestWatcherOfContent: a screen that asks for it is shown what somebody shares while they do, and the speaker again afterwards; others never.
+func TestWatcherOfContent(t *testing.T) {
+	z := openZone(t, Config{})
+	number := z.create(MeetingSpec{}).Number
+	alice := z.join("Alice", wire.LookupRequest{Meeting: number})
+	z.watch(number+"?content=1", nil).is(t, "watch", http.StatusCreated)
+	screen := z.router.only(t, isWatcher)
+	me := mmr.EndpointID(alice.welcome.Participant)
+	shows := func(what string, e *fakeEndpoint, want mmr.View) {
+		t.Helper()
+		e.is(t, what, func() bool { return len(e.views) == 1 && e.views[0] == want })
+	}
+	shows("the camera", screen, mmr.View{Source: me})
+	alice.send(wire.SetShare{On: true})
+	shows("what is shared", screen, mmr.View{Source: me, Content: true})
+	alice.send(wire.SetShare{On: false})
+	shows("the camera again", screen, mmr.View{Source: me})
+}
+
 // TestWatchersKeepNothingAlive: they do not hold up a drain, and go with the meeting.
 func TestWatchersKeepNothingAlive(t *testing.T) {
 	z := openZone(t, Config{})

@@ -42,6 +42,8 @@ type sim struct {
 	split  bool // the receiver has a stack for each path
 	want   float64
 	ladder bool // pictures come in a few sizes only
+	slow   bool // the sender is far away: it is told what to send, follows later, and never sends as much
+	told   []float64
 
 	now      time.Duration
 	busy     time.Duration // the bottleneck is, until then
@@ -220,6 +222,10 @@ func (s *sim) run(until time.Duration) {
 		if s.now >= frameAt {
 			frameAt += 33 * time.Millisecond
 			rate := min(target*0.97-56_000, s.want)
+			if s.slow {
+				s.told = append(s.told, rate)
+				rate = 0.94 * s.told[max(0, len(s.told)-10)]
+			}
 			if s.ladder {
 				rate = step(rate, 1_900_000, 600_000, 200_000)
 			}

@@ -125,6 +125,19 @@ func TestCrossTrafficIsNotJitter(t *testing.T) {
 	}
 }
 
+// TestSlowSender: a sender that follows the estimate late and keeps below it still fills the path.
+func TestSlowSender(t *testing.T) {
+	for _, rate := range []float64{250e3, 500e3, 1e6} {
+		for seed := range uint64(5) {
+			s := newSim(t, 2.2e6, linkStep{rate: rate, delay: delay, queue: 300 * time.Millisecond})
+			s.rng, s.slow = rand.New(rand.NewPCG(seed+1, 2)), true
+			s.run(40 * time.Second)
+			target, used, longest := s.mean(15*time.Second, 40*time.Second)
+			t.Logf("estimate %.0f, used %.0f of %.0f kbit/s (%.0f %%), queue at most %v", target/1e3, used/1e3, rate/1e3, 100*used/rate, longest.Round(time.Millisecond))
+		}
+	}
+}
+
 // A path that was uneven once is not taken for it for ever.
 func TestSwingsEnd(t *testing.T) {
 	var list swings
