@@ -134,6 +134,9 @@ func TestSlowSender(t *testing.T) {
 			s.run(40 * time.Second)
 			target, used, longest := s.mean(15*time.Second, 40*time.Second)
 			t.Logf("estimate %.0f, used %.0f of %.0f kbit/s (%.0f %%), queue at most %v", target/1e3, used/1e3, rate/1e3, 100*used/rate, longest.Round(time.Millisecond))
+			if used < 0.82*rate || used > rate {
+				t.Error("the path is not filled")
+			}
 		}
 	}
 }
