@@ -23,6 +23,8 @@ const (
 	// drainWithin is how fast all that waits has to leave, if need be faster than paceFactor has it, up to paceMost.
 	drainWithin = 500 * time.Millisecond
 	paceMost    = 1.3
+	// emptyFactor is how fast pictures leave while a queue stands on the path.
+	emptyFactor = 0.9
 	// repairAhead is how many bytes of what is sent again may go before what waits; so repair has its share and no more.
 	repairAhead = 4000
 	// waitAtMost is when a picture is too old to be sent, and its slot begins anew with a keyframe, but not before resumeAfter.
@@ -177,11 +179,14 @@ func (b *budget) paceRate() float64 {
 		return 0
 	}
 	target := b.estimator.Target()
+	if b.estimator.Standing() {
+		return emptyFactor * target // the queue on the path has to empty
+	}
 	if b.estimator.Ample() && !b.estimator.Silent() {
 		return paceAmple * target
 	}
 	if b.estimator.Overused() || b.estimator.Silent() {
-		return target // the queue on the path has to empty
+		return target
 	}
 	drain := float64(b.queues[0].bytes+b.queues[1].bytes) * 8 / drainWithin.Seconds()
 	return min(max(paceFactor*target, drain), paceMost*target)

@@ -355,6 +355,14 @@ func (e *Estimator) Target() float64 {
 // Overused tells whether the path has been overused just now.
 func (e *Estimator) Overused() bool { return e.calm == 0 }
 
+// Standing tells whether a queue of ours stands on the path, although it may not grow any more.
+func (e *Estimator) Standing() bool {
+	return e.trend.queued() > max(standsFrom, min(jitterTimes*e.trend.jitter, mostQueued), e.trend.noise)
+}
+
+// standsFrom is the delay from which a queue stands, in ms.
+const standsFrom = 60.0
+
 // Ample tells whether much less is sent than could be, and delays do not grow.
 func (e *Estimator) Ample() bool {
 	return e.out.rate() < limitedBelow*e.Target() && e.trend.state != overuse
