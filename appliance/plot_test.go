@@ -73,7 +73,7 @@ func plot(list []figure) string {
 	height := 22 + (len(list)+panelsAcross-1)/panelsAcross*panelHeight
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="10">`, panelsAcross*panelWidth, height)
 	b.WriteString(`<rect width="100%" height="100%" fill="white"/>`)
-	for i, key := range []struct{ colour, text string }{{"#888", "link"}, {"#c60", "estimate"}, {"#06c", "sent"}, {"#393", "rival's TCP"}, {"#e99", "longest wait, top of the panel is 400 ms"}} {
+	for i, key := range []struct{ colour, text string }{{"#888", "link"}, {"#c60", "estimate"}, {"#06c", "sent"}, {"#393", "TCP"}, {"#e99", "longest wait, top of the panel is 400 ms"}} {
 		fmt.Fprintf(&b, `<rect x="%d" y="6" width="10" height="10" fill="%s"/><text x="%d" y="15">%s</text>`, 10+i*90, key.colour, 24+i*90, key.text)
 	}
 	for i, f := range list {

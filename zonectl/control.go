@@ -58,8 +58,9 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 	defer c.giveChannel()
 	welcomed := sync.OnceFunc(func() { c.welcomed(source) })
 	defer welcomed()
+	// A list of slots is some kB, and would hold speech up on a slow link; each message is packed by itself, so that one does not tell of another.
 	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
-		OriginPatterns: originsOf(c.config().pages()), CompressionMode: websocket.CompressionDisabled})
+		OriginPatterns: originsOf(c.config().pages()), CompressionMode: websocket.CompressionNoContextTakeover})
 	if err != nil {
 		return // Accept has answered
 	}
