@@ -79,11 +79,11 @@ func (l *lan) machine(t *testing.T, credentials map[string]string) *qemu.Machine
 func (l *lan) meeting(t *testing.T) string {
 	t.Helper()
 	out := l.clients[0].Run(t, "curl", "-sSk", "--max-time", "30", "--json", `{"title":"First"}`, "https://"+boxAddress+"/v1/meetings")
-	var made struct{ Meeting string }
-	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Meeting == "" {
+	var made struct{ Meeting struct{ Number string } }
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Meeting.Number == "" {
 		t.Fatalf("making a meeting: %v: %s", err, out)
 	}
-	return made.Meeting
+	return made.Meeting.Number
 }
 
 // report is the part of zoneclient's JSON object that the tests look at.
