@@ -72,7 +72,13 @@ func newLAN(t *testing.T, clients int) *lan {
 // machine is one that boots the image on the LAN.
 func (l *lan) machine(t *testing.T, credentials map[string]string) *qemu.Machine {
 	t.Helper()
-	return qemu.NewMachine(t, qemu.MachineConfig{Disk: disk, Tap: "tap0", Command: l.hub.Command, Credentials: credentials})
+	return l.machineWith(t, "", credentials)
+}
+
+// machineWith is one with a first configuration beside the system.
+func (l *lan) machineWith(t *testing.T, seed string, credentials map[string]string) *qemu.Machine {
+	t.Helper()
+	return qemu.NewMachine(t, qemu.MachineConfig{Disk: disk, Tap: "tap0", Command: l.hub.Command, Seed: seed, Credentials: credentials})
 }
 
 // meeting makes one, as the web page does.

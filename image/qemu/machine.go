@@ -34,7 +34,7 @@ type MachineConfig struct {
 	// Credentials come to systemd through the firmware, by name. The production image refuses them; Machine lifts that, as anybody can who
 	// owns the firmware and has not switched Secure Boot on.
 	Credentials map[string]string
-	// Seed is a file for the EFI system partition, named meetzone.yaml.
+	// Seed becomes the file meetzone.yaml on the EFI system partition.
 	Seed string
 }
 
@@ -87,6 +87,9 @@ func NewMachine(t testing.TB, cfg MachineConfig) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cfg.Seed != "" {
+		disk = m.seeded(disk)
+	}
 	m.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", disk, m.disk, fmt.Sprintf("%dG", cfg.DiskGB))
 	vars, err := os.ReadFile(firmwareVars)
 	if err != nil {
@@ -97,6 +100,19 @@ func NewMachine(t testing.TB, cfg MachineConfig) *Machine {
 	}
 	t.Cleanup(m.PowerCut)
 	return m
+}
+
+// seeded is a copy of the disk with the seed on its first partition, which begins at 1 MiB and is the EFI system partition.
+func (m *Machine) seeded(disk string) string {
+	m.t.Helper()
+	seed := m.file("meetzone.yaml")
+	if err := os.WriteFile(seed, []byte(m.cfg.Seed), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	copied := m.file("seeded.raw")
+	m.run("cp", "--sparse=always", disk, copied)
+	m.run("mcopy", "-i", copied+"@@1M", seed, "::meetzone.yaml")
+	return copied
 }
 
 func (m *Machine) file(name string) string { return filepath.Join(m.dir, name) }

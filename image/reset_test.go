@@ -1,0 +1,53 @@
+package image
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// tellZone says on the console what the configuration calls the zone.
+const tellZone = `[Unit]
+After=meetzone.service
+[Service]
+Type=exec
+StandardOutput=tty
+TTYPath=/dev/ttyS0
+ExecStart=/bin/sh -c 'until appliance config show >/run/shown; do sleep 1; done; echo; sed -n "s/^ *name: */zone is called /p" /run/shown | head -1'
+`
+
+// askForReset starts what the console and the command line start for a factory reset, on a start that is none.
+const askForReset = `[Unit]
+After=told.service
+ConditionKernelCommandLine=!systemd.factory_reset=yes
+[Service]
+Type=exec
+ExecStart=/bin/sh -c 'while systemctl -q is-active told.service; do sleep 1; done; exec systemctl start factory-reset.target'
+`
+
+// long skips what takes minutes, but in make test-long.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("MEETZONE_LONG") == "" {
+		t.Skip("boots a machine several times: make test-long")
+	}
+	needImage(t)
+}
+
+// TestVMFactoryReset: a file beside the system is the first configuration; a factory reset deletes the state by the entry of the boot menu, and the box comes back as new.
+func TestVMFactoryReset(t *testing.T) {
+	long(t)
+	l := newLAN(t, 1)
+	m := l.machineWith(t, "zone:\n  name: Seeded\n", map[string]string{
+		"systemd.extra-unit.told.service":               tellZone,
+		"systemd.extra-unit.reset.service":              askForReset,
+		"systemd.unit-dropin.multi-user.target~50reset": "[Unit]\nWants=told.service reset.service\n",
+	})
+	m.Start()
+	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
+	if name := m.Serial.Expect(`zone is called (.*)`, patience)[1]; strings.Trim(name, `" `) != "Seeded" {
+		t.Errorf("the zone is called %s: the file beside the system was not taken", name)
+	}
+	m.Serial.Expect(`factory reset`, patience)
+	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
+}
