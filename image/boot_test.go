@@ -34,7 +34,14 @@ ExecStart=/bin/sh -c 'systemctl is-system-running --wait; echo; echo look:begin;
 var lookCredentials = map[string]string{
 	"systemd.extra-unit.look.service":              look,
 	"systemd.unit-dropin.multi-user.target~50look": "[Unit]\nWants=look.service\n",
+	slowDaemon: slowDaemonUnit,
 }
+
+// slowDaemon gives the daemon of an emulated machine more time to show that it moves.
+const (
+	slowDaemon     = "systemd.unit-dropin.meetzone.service~50slow"
+	slowDaemonUnit = "[Service]\nWatchdogSec=3min\nTimeoutStartSec=6min\n"
+)
 
 // seen is what the look has found, by the first word of each line.
 type seen map[string][]string

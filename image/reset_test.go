@@ -42,6 +42,7 @@ func TestVMFactoryReset(t *testing.T) {
 		"systemd.extra-unit.told.service":               tellZone,
 		"systemd.extra-unit.reset.service":              askForReset,
 		"systemd.unit-dropin.multi-user.target~50reset": "[Unit]\nWants=told.service reset.service\n",
+		slowDaemon: slowDaemonUnit,
 	})
 	m.Start()
 	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
