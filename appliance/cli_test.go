@@ -179,6 +179,7 @@ func newCommandLine(t *testing.T) *commandLine {
 	if c.box.tls, err = openCertificates(t.TempDir(), quiet); err != nil {
 		t.Fatal(err)
 	}
+	c.box.backups = &backups{d: c.box, store: store, restart: make(chan string, 1)}
 	trail, err := audit.Open(audit.Config{Store: file})
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +201,7 @@ func newCommandLine(t *testing.T) *commandLine {
 		Host:         c.zone,
 		Diagnoses:    c.box,
 		People:       users,
+		Backups:      c.box.backups,
 		Audit:        trail,
 		Updates:      c.zone,
 		Logger:       quiet,

@@ -76,15 +76,19 @@ func readKey(path string) (crypto.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s is no PEM file; restore it from a backup, or move it away for a new key", path)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := pemKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w; restore it from a backup, or move it away for a new key", path, err)
 	}
 	return key, nil
+}
+
+func pemKey(text []byte) (crypto.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("it is no PEM file")
+	}
+	return x509.ParsePKCS8PrivateKey(block.Bytes)
 }
 
 func writeKey(path string, key crypto.PrivateKey) error {

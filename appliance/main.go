@@ -54,7 +54,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newNetworkCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
-		newUserCommand(), newAuditCommand(), newLoginCommand(), newLogoutCommand())
+		newUserCommand(), newAuditCommand(), newBackupCommand(), newLoginCommand(), newLogoutCommand())
 	root.AddCommand(newUpdateCommand())
 	return root
 }

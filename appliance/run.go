@@ -122,7 +122,10 @@ type daemon struct {
 	audit      *audit.Log
 	targets    *logTargets
 	starts     *startBook
-	seed       seed            // of a box without revisions; empty otherwise
+	seed       seed // of a box without revisions; empty otherwise
+	restores   *storage.Table[string, restoreRecord]
+	backups    *backups
+	again      chan string     // why the daemon is to be started again
 	document   config.Document // as started, flags included: what cannot change while running
 }
 
@@ -173,14 +176,20 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.starts, err = openStarts(ctx, d.store, d.log); err != nil {
 		return err
 	}
-	if d.identity, err = openIdentity(d.flags.state); err != nil {
-		return err
-	}
 	revisionStore, err := admin.NewRevisionStore(d.store)
 	if err != nil {
 		return err
 	}
 	if err := admin.TakeBackUnconfirmed(ctx, revisionStore, d.log); err != nil {
+		return err
+	}
+	if d.restores, err = storage.OpenTable[string, restoreRecord](d.store, tableRestore); err != nil {
+		return err
+	}
+	if err := settleRestore(ctx, d.flags.state, d.store, revisionStore, d.restores, d.log); err != nil {
+		return err
+	}
+	if d.identity, err = openIdentity(d.flags.state); err != nil {
 		return err
 	}
 	latest, err := revisionStore.Latest()
@@ -289,6 +298,8 @@ func (d *daemon) openAdmin(ctx context.Context, store *admin.RevisionStore) (err
 	if d.audit, err = audit.Open(audit.Config{Store: d.store}); err != nil {
 		return err
 	}
+	d.again = make(chan string, 2)
+	d.backups = &backups{d: d, store: store, restart: d.again}
 	if d.targets, err = openLogTargets(d, markedDialer(dscp.Management, d.managementPoint)); err != nil {
 		return err
 	}
@@ -315,6 +326,7 @@ func (d *daemon) openAdmin(ctx context.Context, store *admin.RevisionStore) (err
 		People:       d.people,
 		Audit:        d.audit,
 		Updates:      d.updater,
+		Backups:      d.backups,
 		Started:      d.started,
 		Logger:       d.log,
 	})
@@ -349,6 +361,8 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.drainer.runDrain(life) })
 	parts.Go(func() error { return d.updater.runUpdates(life) })
 	parts.Go(func() error { return d.runAlarms(life) })
+	parts.Go(func() error { return d.backups.runBackups(life) })
+	parts.Go(func() error { return d.backups.runRestore(life) })
 	restart := make(chan config.Revision, 1)
 	parts.Go(func() error {
 		return d.revisions.RunCountdown(life, func(r config.Revision) { d.takenBack(r, restart) })
@@ -376,6 +390,10 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 		err = fmt.Errorf("%w: revision %d", errStartAgain, r.Number)
 		d.starts.because(fmt.Sprintf("revision %d came back", r.Number))
 		err = errors.Join(err, d.starts.end(ctx))
+	case why := <-d.again:
+		err = fmt.Errorf("%w: %s", errStartAgain, why)
+		d.starts.because(why)
+		err = errors.Join(err, d.starts.end(ctx))
 	case <-life.Done(): // a part failed; Wait says which
 	}
 	notifyStopping()
@@ -390,8 +408,8 @@ func (d *daemon) serveTLS(l net.Listener) error {
 	return d.zone.Serve(openDoor(l, d.tls.serverTLS(), d.relay.Take))
 }
 
-// errStartAgain ends a daemon whose supervisor is to start it again, because settings have come back that only a start applies.
-var errStartAgain = errors.New("start again for settings that were taken back")
+// errStartAgain ends a daemon whose supervisor is to start it again: settings have come back that only a start applies, or a backup is restored.
+var errStartAgain = errors.New("start again")
 
 // takenBack looks whether the revision that came back has settings that the daemon cannot take up while it runs.
 func (d *daemon) takenBack(r config.Revision, restart chan<- config.Revision) {

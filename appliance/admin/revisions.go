@@ -260,6 +260,30 @@ func (r *Revisions) Rollback(ctx context.Context, number uint64, o CommitOptions
 	return r.commitLocked(ctx, target.Document, o)
 }
 
+// Adopt makes a document the newest revision without applying it: the daemon is to start again, and that start applies it. store stores it, with
+// whatever belongs to it. Until the restart nothing else is committed.
+func (r *Revisions) Adopt(ctx context.Context, next config.Document, o CommitOptions, store func(context.Context, config.Revision) error) (config.Revision, error) {
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	if r.Waiting().Number != 0 {
+		return config.Revision{}, ErrUnconfirmed
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := r.settleLocked(ctx); err != nil {
+		return config.Revision{}, err
+	}
+	if err := r.check(next); err != nil {
+		return config.Revision{}, err
+	}
+	before := r.Running()
+	revision := config.Revision{Number: before.Number + 1, Time: time.Now(), Who: o.Who, Comment: o.Comment, Document: next, Confirm: o.Confirm}
+	if err := store(ctx, revision); err != nil {
+		return config.Revision{}, fmt.Errorf("storing the revision: %w", err)
+	}
+	r.setWaiting(Waiting{Number: revision.Number, Before: before.Number, Until: time.Now().Add(o.Confirm)})
+	return revision, nil
+}
+
 // before returns the number of the newest revision below number.
 func (r *Revisions) before(number uint64) (uint64, error) {
 	history, err := r.cfg.Store.History()

@@ -89,6 +89,7 @@ type ServerConfig struct {
 	People       *people.Users
 	Audit        *audit.Log
 	Updates      Updates
+	Backups      Backups
 	Started      time.Time    // of the process; default now
 	Logger       *slog.Logger // default slog.Default
 }
@@ -111,6 +112,7 @@ func (c ServerConfig) Validate() error {
 		"people":       c.People == nil,
 		"audit":        c.Audit == nil,
 		"updates":      c.Updates == nil,
+		"backups":      c.Backups == nil,
 	} {
 		if missing {
 			errs = append(errs, fmt.Errorf("%s: missing", name))
@@ -203,17 +205,23 @@ func (s *Server) routes() map[string]route {
 		"POST " + adminapi.PathDiagnose: {operate, s.diagnose},
 		"GET " + adminapi.PathLog:       {view, s.log},
 
-		"GET " + adminapi.PathHome:               {open, s.home},
-		"POST " + adminapi.PathLogin:             {open, s.login},
-		"POST " + adminapi.PathFirst:             {open, s.first},
-		"GET " + adminapi.PathSession:            {own, s.showSession},
-		"DELETE " + adminapi.PathSession:         {own, s.logout},
-		"POST " + adminapi.PathPassword:          {own, s.changePassword},
-		"GET " + adminapi.PathUsers:              {operate, s.listUsers},
-		"POST " + adminapi.PathUsers:             {operate, s.addUser},
-		"GET " + adminapi.PathAudit:              {view, s.listAudit},
-		"PATCH " + adminapi.PathUser + "{name}":  {operate, s.changeUser},
-		"DELETE " + adminapi.PathUser + "{name}": {operate, s.removeUser},
+		"GET " + adminapi.PathHome:                 {open, s.home},
+		"POST " + adminapi.PathLogin:               {open, s.login},
+		"POST " + adminapi.PathFirst:               {open, s.first},
+		"GET " + adminapi.PathSession:              {own, s.showSession},
+		"DELETE " + adminapi.PathSession:           {own, s.logout},
+		"POST " + adminapi.PathPassword:            {own, s.changePassword},
+		"GET " + adminapi.PathUsers:                {operate, s.listUsers},
+		"POST " + adminapi.PathUsers:               {operate, s.addUser},
+		"GET " + adminapi.PathBackups:              {view, s.listBackups},
+		"POST " + adminapi.PathBackups:             {operate, s.makeBackup},
+		"GET " + adminapi.PathBackup + "{name}":    {operate, s.getBackup},
+		"DELETE " + adminapi.PathBackup + "{name}": {operate, s.removeBackup},
+		"PUT " + adminapi.PathPassphrase:           {operate, s.setPassphrase},
+		"POST " + adminapi.PathRestore:             {operate, s.restore},
+		"GET " + adminapi.PathAudit:                {view, s.listAudit},
+		"PATCH " + adminapi.PathUser + "{name}":    {operate, s.changeUser},
+		"DELETE " + adminapi.PathUser + "{name}":   {operate, s.removeUser},
 	}
 	maps.Copy(all, s.updateRoutes())
 	return all
@@ -240,7 +248,11 @@ type handler func(r *http.Request) (any, error)
 // answer turns a handler's result into HTTP.
 func (s *Server) answer(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		bound := int64(maxBody)
+		if r.URL.Path == adminapi.PathRestore {
+			bound = maxLargeBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, bound)
 		result, err := h(r)
 		if err != nil {
 			s.fail(w, r, err)

@@ -18,6 +18,7 @@ import (
 
 	"meetzone/appliance/adminapi"
 	"meetzone/appliance/audit"
+	"meetzone/appliance/backup"
 	"meetzone/appliance/people"
 	"meetzone/storage"
 	"meetzone/storage/storagetest"
@@ -95,6 +96,25 @@ func (*zone) Log(q adminapi.LogQuery) (adminapi.Log, error) { return adminapi.Lo
 
 func (*zone) BoxNetwork() adminapi.BoxNetwork { return adminapi.BoxNetwork{OwnHost: true} }
 
+func (*zone) Backups() (adminapi.Backups, error) { return adminapi.Backups{}, nil }
+
+func (*zone) Make(context.Context, adminapi.MakeBackup) (adminapi.BackupFile, error) {
+	return adminapi.BackupFile{Name: "one"}, nil
+}
+
+func (*zone) File(string) (adminapi.BackupFile, error) { return adminapi.BackupFile{}, nil }
+
+func (*zone) Remove(string) error { return nil }
+
+func (*zone) SetPassphrase(string) error { return backup.ErrWeak }
+
+func (*zone) Restore(_ context.Context, asked adminapi.Restore, _ string) (adminapi.Restored, error) {
+	if len(asked.Data) != adminapi.MaxBackup {
+		return adminapi.Restored{}, backup.ErrFormat
+	}
+	return adminapi.Restored{}, backup.ErrPassphrase
+}
+
 func (z *zone) MarkPaths() adminapi.MarkPaths {
 	return adminapi.MarkPaths{}
 }
@@ -147,6 +167,7 @@ func serve(t *testing.T) (*adminapi.Client, *zone, string) {
 		Host:         z,
 		Diagnoses:    z,
 		People:       users,
+		Backups:      z,
 		Audit:        trail,
 		Updates:      z,
 		Logger:       slog.New(slog.DiscardHandler),
@@ -396,3 +417,24 @@ func (*zone) InstallUpdate(context.Context, adminapi.InstallUpdate) error { retu
 func (*zone) RollbackUpdate(context.Context, adminapi.RollbackUpdate) error { return nil }
 
 func (*zone) CancelUpdate() {}
+
+func TestBackupRefusals(t *testing.T) {
+	c, _, _ := serve(t)
+	ctx := t.Context()
+	full := make([]byte, adminapi.MaxBackup)
+	for name, r := range map[string]struct {
+		err  error
+		want adminapi.Code
+	}{
+		"weak": {c.SetPassphrase(ctx, adminapi.Passphrase{Passphrase: "x"}), adminapi.CodeBad}, "no time": {errOf(c.Restore(ctx, adminapi.Restore{Data: full})), adminapi.CodeBad},
+		"nothing": {errOf(c.Restore(ctx, adminapi.Restore{ConfirmS: 600})), adminapi.CodeBad}, "largest": {errOf(c.Restore(ctx, adminapi.Restore{Data: full, ConfirmS: 600})), adminapi.CodeBad},
+		"too large": {errOf(c.Restore(ctx, adminapi.Restore{Data: make([]byte, 2*adminapi.MaxBackup), ConfirmS: 600})), adminapi.CodeBad},
+	} {
+		if got := refusal(t, r.err); got != r.want {
+			t.Errorf("%s: code %q, want %q (%v)", name, got, r.want, r.err)
+		}
+		if name == "largest" && !strings.Contains(r.err.Error(), "passphrase") {
+			t.Errorf("the largest backup does not fit: %v", r.err)
+		}
+	}
+}

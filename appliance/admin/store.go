@@ -147,6 +147,16 @@ func (r *RevisionStore) Pending() (config.Revision, bool, error) {
 // Append keeps the revision, drops the candidate, ends what Begin began, notes whether the revision waits to be confirmed, and forgets the
 // oldest revisions, but never the one that would come back.
 func (r *RevisionStore) Append(ctx context.Context, next config.Revision) error {
+	return r.append(ctx, next, false, func(*storage.Tx) error { return nil })
+}
+
+// AppendForRestart is Append for a revision that the next start is to apply, with what else has to be stored at once. Where it has to be confirmed,
+// that start goes on waiting.
+func (r *RevisionStore) AppendForRestart(ctx context.Context, next config.Revision, also func(*storage.Tx) error) error {
+	return r.append(ctx, next, true, also)
+}
+
+func (r *RevisionStore) append(ctx context.Context, next config.Revision, planned bool, also func(*storage.Tx) error) error {
 	record, err := newRecord(next)
 	if err != nil {
 		return err
@@ -166,10 +176,10 @@ func (r *RevisionStore) Append(ctx context.Context, next config.Revision) error 
 		wait := waiting.Delete
 		if next.Confirm > 0 && len(keys) > 0 {
 			wait = func(key string) error {
-				return waiting.Put(key, waitingRecord{Number: next.Number, Before: keys[len(keys)-1], LeftMS: next.Confirm.Milliseconds()})
+				return waiting.Put(key, waitingRecord{Number: next.Number, Before: keys[len(keys)-1], LeftMS: next.Confirm.Milliseconds(), Planned: planned})
 			}
 		}
-		return errors.Join(revisions.Put(next.Number, record), drafts.Delete(draftCandidate), drafts.Delete(draftPending), wait(recordWaiting))
+		return errors.Join(also(tx), revisions.Put(next.Number, record), drafts.Delete(draftCandidate), drafts.Delete(draftPending), wait(recordWaiting))
 	})
 }
 

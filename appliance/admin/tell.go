@@ -59,6 +59,9 @@ func (s *Server) tell(r *http.Request, err error) *adminapi.Error {
 	if told := tellPeople(err); told != nil {
 		return told
 	}
+	if told := tellBackup(err); told != nil {
+		return told
+	}
 	s.cfg.Logger.Error("admin request failed", "method", r.Method, "path", r.URL.Path, "who", whoAsks(r), "err", err)
 	return &adminapi.Error{Code: adminapi.CodeServer, Text: "The box could not do that: " + err.Error() + ".", Advice: "The log of the daemon has more."}
 }

@@ -189,6 +189,16 @@ func (d *Daemon) Stop(t testing.TB) {
 	}
 }
 
+// WaitEnd waits until the daemon has ended by itself.
+func (d *Daemon) WaitEnd(t testing.TB) {
+	t.Helper()
+	select {
+	case <-d.ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the daemon did not end by itself within 30 s")
+	}
+}
+
 // Kill ends the daemon as a power cut does, and waits until it has gone.
 func (d *Daemon) Kill(t testing.TB) {
 	t.Helper()

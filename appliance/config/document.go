@@ -35,6 +35,7 @@ type Document struct {
 	Metrics     Metrics     `yaml:"metrics" scope:"box" help:"the metrics listener"`
 	Log         Log         `yaml:"log" scope:"box" help:"where else audit log and alarms go"`
 	Update      Update      `yaml:"update" scope:"box" help:"where new versions of the software come from"`
+	Backup      Backup      `yaml:"backup" scope:"box" help:"backups that the box makes by itself"`
 
 	unknown []unknownKey // what a newer version wrote
 }
@@ -158,6 +159,7 @@ func Default() Document {
 		GeoIP:       GeoIP{StaleAfter: Duration(60 * 24 * time.Hour)},
 		Certificate: Certificate{Name: SelfSigned},
 		Metrics:     Metrics{Enabled: true},
+		Backup:      Backup{Keep: 7},
 	}
 }
 

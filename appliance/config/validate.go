@@ -82,6 +82,7 @@ func (d Document) problems() Problems {
 	d.Network.check(&c)
 	d.DSCP.check(&c)
 	d.Log.check(&c)
+	d.Backup.check(&c)
 	d.Certificate.check(&c, d.Zone.Hosts)
 	d.Update.check(&c)
 	name := d.Certificate.Name

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"meetzone/appliance/admin"
+	"meetzone/appliance/adminapi"
+	"meetzone/appliance/backup"
+	"meetzone/appliance/config"
+	"meetzone/storage"
+)
+
+// A restore's journey. Restore reads the backup, has every part check its document, and stores in one transaction: the document as a revision that
+// waits to be confirmed, and the contents of the backup in the table "restore". The daemon then starts again. That start, before it opens anything,
+// puts the contents in place (settleRestore): the tables in one transaction, together with what was there before, then the files, which are written
+// again by the next start where this one dies. Once the revision is confirmed, what was there before is forgotten. Where the revision is taken back,
+// for whatever reason, the next start puts everything back. What decides is always the store: which revision is the newest, and which waits.
+//
+// Users are an exception: those that the box has keep their passwords, so that no old one is revived and nobody is locked out; those of the backup
+// that it has not are added. The identity of the box is in no backup, and stays.
+
+type rawRecord = json.RawMessage
+
+// restoreRecord is a restore that is not settled yet.
+type restoreRecord struct {
+	Revision uint64   `json:"revision"`
+	Wanted   []byte   `json:"wanted"`           // backup.Pack of the contents
+	Before   []byte   `json:"before,omitempty"` // the same of what was there; set when the tables are in place
+	Added    []string `json:"added,omitempty"`  // users
+	Back     bool     `json:"back,omitempty"`   // the tables are as before again; the files may not be yet
+}
+
+// The table of restores and its one record.
+const (
+	tableRestore  = "restore"
+	recordRestore = "restore"
+)
+
+// Restore implements admin.Backups.
+func (b *backups) Restore(ctx context.Context, asked adminapi.Restore, who string) (out adminapi.Restored, err error) {
+	b.making.Lock()
+	defer b.making.Unlock()
+	data := asked.Data
+	if asked.Name != "" {
+		file, err := b.File(asked.Name)
+		if err != nil {
+			return out, err
+		}
+		data = file.Data
+	}
+	contents, err := backup.Read(bytes.NewReader(data), asked.Passphrase)
+	if err != nil {
+		return out, err
+	}
+	before := b.d.revisions.Running().Document
+	document, err := documentOf(contents, before, asked.ZoneOnly)
+	if err != nil {
+		return out, err
+	}
+	if err := checkContents(contents); err != nil {
+		return out, fmt.Errorf("%w: %w", backup.ErrFormat, err)
+	}
+	packed, err := backup.Pack(contents)
+	if err != nil {
+		return out, err
+	}
+	if len(packed) > storage.MaxRecord/2 {
+		return out, backup.ErrLarge
+	}
+	out.Created, out.SameBox = contents.Created, contents.Box == b.d.identity.boxID()
+	out.Users, out.Lost = b.lost(contents)
+	options := admin.CommitOptions{Who: who, Comment: "restored from a backup of " + contents.Host + " of " + contents.Created.UTC().Format("2006-01-02 15:04"), Confirm: time.Duration(asked.ConfirmS) * time.Second}
+	revision, err := b.d.revisions.Adopt(ctx, document, options, func(ctx context.Context, next config.Revision) error {
+		record := restoreRecord{Revision: next.Number, Wanted: packed}
+		return b.store.AppendForRestart(ctx, next, func(tx *storage.Tx) error { return b.d.restores.In(tx).Put(recordRestore, record) })
+	})
+	if err != nil {
+		return out, err
+	}
+	out.Revision = adminapi.Revision{Number: revision.Number, Time: revision.Time, Who: revision.Who, Comment: revision.Comment, Changes: config.Diff(before, document)}
+	time.AfterFunc(time.Second, func() { b.restart <- "a backup is restored" }) // after the answer
+	return out, nil
+}
+
+// documentOf is the document that a restore commits.
+func documentOf(c backup.Contents, now config.Document, zoneOnly bool) (config.Document, error) {
+	restored, err := config.ParseStored([]byte(c.Document))
+	if err != nil {
+		return restored, fmt.Errorf("%w: its document: %w", backup.ErrFormat, err)
+	}
+	if !zoneOnly {
+		return restored, nil
+	}
+	next := now.Clone()
+	next.Zone, next.Zones, next.Sites, next.Tunnels, next.DSCP = restored.Zone, restored.Zones, restored.Sites, restored.Tunnels, restored.DSCP
+	return next, nil
+}
+
+// checkContents refuses what could not be put in place.
+func checkContents(c backup.Contents) error {
+	for name := range c.Certificates {
+		if !isCertificateFile(name) {
+			return fmt.Errorf("%q is no file of a certificate", name)
+		}
+	}
+	for table := range c.Tables {
+		if !slices.Contains(backupTables, table) {
+			return fmt.Errorf("%q is no table", table)
+		}
+	}
+	_, err := pemKey(c.ZoneKey)
+	return err
+}
+
+// lost says which users are added, and what the box has that is not in the backup.
+func (b *backups) lost(c backup.Contents) (users, lost []string) {
+	now, err := collectState(b.d.flags.state, b.d.store)
+	if err != nil {
+		return nil, []string{"What the box has now cannot be read: " + err.Error() + "."}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
+		if _, has := now.Users[name]; !has {
+			users = append(users, name)
+		}
+	}
+	for _, table := range backupTables {
+		gone := 0
+		for key := range now.Tables[table] {
+			if _, has := c.Tables[table][key]; !has {
+				gone++
+			}
+		}
+		if gone > 0 {
+			lost = append(lost, fmt.Sprintf("%d entries of %s that are newer than the backup.", gone, table))
+		}
+	}
+	if !bytes.Equal(now.ZoneKey, c.ZoneKey) {
+		lost = append(lost, "The identity of this zone: links and tokens that it has signed are not good any more.")
+	}
+	return users, lost
+}
+
+// settleRestore brings a restore to where it should be, before anything is opened.
+func settleRestore(ctx context.Context, state string, store *storage.Store, revisions *admin.RevisionStore, table *storage.Table[string, restoreRecord], log *slog.Logger) error {
+	r, found, err := table.Get(recordRestore)
+	if err != nil || !found {
+		return err
+	}
+	stays, waits, err := restoreStands(revisions, r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case stays && r.Before == nil:
+		if err := placeTables(ctx, state, store, table, &r); err != nil {
+			return fmt.Errorf("restoring a backup: %w", err)
+		}
+		log.Warn("a backup is put in place", "revision", r.Revision)
+	case !stays && r.Before == nil: // taken back before anything was touched
+		return table.Delete(ctx, recordRestore)
+	case !stays:
+		if err := takeTablesBack(ctx, store, table, &r); err != nil {
+			return fmt.Errorf("taking a restore back: %w", err)
+		}
+		log.Warn("a restore is taken back", "revision", r.Revision)
+	}
+	files, replaced := r.Wanted, r.Before
+	if r.Back {
+		files, replaced = r.Before, r.Wanted
+	}
+	if err := placeFiles(state, files, replaced); err != nil {
+		return fmt.Errorf("restoring a backup: %w", err)
+	}
+	if r.Back || !waits {
+		return table.Delete(ctx, recordRestore)
+	}
+	return nil
+}
+
+// restoreStands says whether the revision of a restore is the newest, and whether it still waits to be confirmed.
+func restoreStands(revisions *admin.RevisionStore, r restoreRecord) (stays, waits bool, err error) {
+	latest, err := revisions.Latest()
+	if err != nil {
+		return false, false, err
+	}
+	u, found, err := revisions.Unconfirmed()
+	return latest.Number == r.Revision, found && u.Number == r.Revision, err
+}
+
+// placeTables puts the tables of a backup in place, and keeps what was there.
+func placeTables(ctx context.Context, state string, store *storage.Store, table *storage.Table[string, restoreRecord], r *restoreRecord) error {
+	wanted, err := backup.Unpack(r.Wanted)
+	if err != nil {
+		return err
+	}
+	before, err := collectState(state, store)
+	if err != nil {
+		return err
+	}
+	users := maps.Clone(before.Users)
+	r.Added = nil
+	for _, name := range slices.Sorted(maps.Keys(wanted.Users)) {
+		if _, has := users[name]; !has {
+			users[name], r.Added = wanted.Users[name], append(r.Added, name)
+		}
+	}
+	before.Document = "-" // the revision before has it
+	if r.Before, err = backup.Pack(before); err != nil {
+		return err
+	}
+	return store.Update(ctx, func(tx *storage.Tx) error {
+		for _, name := range backupTables {
+			if err := store.Import(tx, name, wanted.Tables[name]); err != nil {
+				return err
+			}
+		}
+		return errors.Join(store.Import(tx, tableUsers, users), table.In(tx).Put(recordRestore, *r))
+	})
+}
+
+// takeTablesBack puts the tables that were there in place again, and takes out the users that were added.
+func takeTablesBack(ctx context.Context, store *storage.Store, table *storage.Table[string, restoreRecord], r *restoreRecord) error {
+	before, err := backup.Unpack(r.Before)
+	if err != nil {
+		return err
+	}
+	users, err := store.Export(tableUsers)
+	if err != nil {
+		return err
+	}
+	for _, name := range r.Added {
+		delete(users, name)
+	}
+	r.Back = true
+	return store.Update(ctx, func(tx *storage.Tx) error {
+		for _, name := range backupTables {
+			if err := store.Import(tx, name, before.Tables[name]); err != nil {
+				return err
+			}
+		}
+		return errors.Join(store.Import(tx, tableUsers, users), table.In(tx).Put(recordRestore, *r))
+	})
+}
+
+// placeFiles writes keys and certificates, and removes those of what they replace. Doing it twice is as good as once.
+func placeFiles(state string, files, replaced []byte) error {
+	wanted, err := backup.Unpack(files)
+	if err != nil {
+		return err
+	}
+	gone, err := backup.Unpack(replaced)
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(state, "tls")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(wanted.Certificates)) {
+		if err := writeFile(filepath.Join(folder, name), wanted.Certificates[name]); err != nil {
+			return err
+		}
+	}
+	for name := range gone.Certificates {
+		if _, stays := wanted.Certificates[name]; stays || !isCertificateFile(name) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return writeFile(filepath.Join(state, "zone.key"), wanted.ZoneKey)
+}
+
+// runRestore settles a restore while the daemon runs: once it is confirmed, what was there before is forgotten; once it is taken back, the daemon
+// starts again to put it in place.
+func (b *backups) runRestore(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		r, found, err := b.d.restores.Get(recordRestore)
+		if err != nil || !found || r.Before == nil {
+			continue
+		}
+		switch stays, waits, err := restoreStands(b.store, r); {
+		case err != nil:
+		case !stays:
+			b.restart <- "a restore is taken back"
+			return nil
+		case !waits:
+			if err := b.d.restores.Delete(ctx, recordRestore); err == nil {
+				b.d.log.Info("the restore is confirmed", "revision", r.Revision)
+			}
+		}
+	}
+}
