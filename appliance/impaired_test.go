@@ -298,15 +298,15 @@ func TestNetnsImpairedShort(t *testing.T) {
 			f := bob.play(t, row)
 			t.Log(f)
 			row.judge(t, f)
-			if f.Made > 0.01 {
-				t.Errorf("%.1f %% of speech is made up", 100*f.Made)
+			if f.Made > max(f.AudioLost, 0.01) {
+				t.Errorf("%.1f %% of speech is made up, %.1f %% was lost", 100*f.Made, 100*f.AudioLost)
 			}
 		case "500 kbit/s":
 			f := bob.play(t, row)
 			t.Log(f)
 			row.judge(t, f)
-			if f.Used < 0.6*f.Could { // 0.8 on a quiet machine; without ceilings it is half
-				t.Errorf("%.0f of %.0f kbit/s are used", f.Used/1e3, f.Could/1e3)
+			if f.Used < 0.7*f.Estimate || f.Estimate < 0.4*f.Could { // without ceilings it is 0.57; a busy machine's estimates are low
+				t.Errorf("%.0f of %.0f kbit/s are used where %.0f are thought to fit", f.Used/1e3, f.Could/1e3, f.Estimate/1e3)
 			}
 			saw := th.attended(t, 5*time.Second)()
 			saw.judge(t)

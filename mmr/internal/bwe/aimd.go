@@ -10,6 +10,7 @@ const (
 	backOff = 0.85 // of what arrives, when the path is overused
 	// limitedBackOff is the most that one decrease takes while less is sent than could be.
 	limitedBackOff = 0.7
+	limitedWait    = 500 * time.Millisecond
 	increase       = 1.08 // a second, as long as its capacity is not known
 	responseExtra  = 100 * time.Millisecond
 	packetBits     = 1200 * 8
@@ -85,6 +86,9 @@ func (c *rateControl) shrink(now Time, arriving float64, roundTrip time.Duration
 	c.state = holding
 	c.changed = now
 	wait := min(max(roundTrip, 10*time.Millisecond), 200*time.Millisecond)
+	if limited && c.dropped != 0 && time.Duration(now-c.dropped) < wait+limitedWait {
+		return // it is not what is sent that the delay comes from
+	}
 	if c.dropped != 0 && time.Duration(now-c.dropped) < wait && arriving > c.rate/2 {
 		return
 	}

@@ -309,6 +309,9 @@ func (e *Estimator) Probe(now Time) (bytes int, again Time) {
 		}
 		if e.settled {
 			e.prober.begin(now, min(probeStep*e.Target(), e.useful()*probeOver), e.trend.jitter, false)
+			if e.wanted > starved*e.Target() {
+				e.prober.next = now + Time(probeStarved)
+			}
 		} else {
 			e.prober.begin(now, firstProbe*e.control.rate, e.trend.jitter, true)
 		}

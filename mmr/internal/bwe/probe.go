@@ -21,6 +21,9 @@ const (
 	// probeFurther is which part of what was tried must have got through for more to be tried at once.
 	probeFurther = 0.7
 	probeEvery   = 4 * time.Second
+	// starved is how many times the estimate would have to be what is wanted so that probes come every probeStarved.
+	starved      = 3.0
+	probeStarved = 2 * time.Second
 	firstEvery   = 400 * time.Millisecond // while the start has shown nothing
 	firstProbes  = 4
 	probeCalm    = 1500 * time.Millisecond // after the last decrease

@@ -81,7 +81,7 @@ func TestQueueIsNotJitter(t *testing.T) {
 }
 
 // TestCrossTrafficIsNotJitter: somebody else's traffic that comes and goes on the bottleneck makes the delay grow and fall as jitter does, and what arrives
-// of ours comes unevenly. It is not taken for jitter, unless it comes and goes several times a second; and there the queue does not stand. (With a lower
+// of ours comes unevenly. It is not taken for jitter, unless it comes and goes several times a second; and there the queue is not always full. (With a lower
 // mostSwing that row is no better, and those of TestJitter fail.)
 func TestCrossTrafficIsNotJitter(t *testing.T) {
 	for _, c := range []struct {
@@ -118,7 +118,7 @@ func TestCrossTrafficIsNotJitter(t *testing.T) {
 			queue /= rows
 			t.Logf("taken for jitter in %d of %d looks, at most %.0f ms; estimate %.0f kbit/s, queue %v, at most %v", taken, looks, most, target/1e3, queue.Round(time.Millisecond), longest)
 			fast := c.period < 500*time.Millisecond // what comes and goes so fast cannot be told from the path's own doing
-			if !fast && (taken > 0 || queue > 80*time.Millisecond) || queue > 150*time.Millisecond || target < 0.4*(c.rate-c.cross/2) || target > c.rate {
+			if !fast && (taken > 0 || queue > 80*time.Millisecond) || queue > 200*time.Millisecond || target < 0.4*(c.rate-c.cross/2) || target > c.rate {
 				t.Error("the path is not followed")
 			}
 		})
