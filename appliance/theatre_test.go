@@ -218,8 +218,8 @@ func (a *audience) judge(t *testing.T) {
 		t.Errorf("%d of %d others joined, and %d ended early", a.Joined, others, a.Ended)
 	}
 	for medium, m := range a.Media {
-		if m.Lost > 0 {
-			t.Errorf("others lost %d packets of %s", m.Lost, medium)
+		if m.Lost*1000 > m.Received { // they have no repair, and on a busy machine a socket of theirs may overflow
+			t.Errorf("others lost %d of %d packets of %s", m.Lost, m.Received, medium)
 		}
 	}
 	s := a.Slots["video0"]
