@@ -229,7 +229,7 @@ func newCommandLine(t *testing.T) *commandLine {
 func (c *commandLine) run(input string, args ...string) (status int, out, complaints string) {
 	c.t.Helper()
 	var o, e bytes.Buffer
-	status = execute(c.t.Context(), append(args, "--admin", c.socket), console{strings.NewReader(input), &o, &e})
+	status = execute(c.t.Context(), append(args, "--admin", c.socket), streams{strings.NewReader(input), &o, &e})
 	return status, o.String(), e.String()
 }
 
@@ -415,17 +415,17 @@ func TestPowerCommands(t *testing.T) {
 func TestShellCompletion(t *testing.T) {
 	c := newCommandLine(t)
 	var out bytes.Buffer
-	if execute(t.Context(), []string{"completion", "bash"}, console{strings.NewReader(""), &out, &out}) != 0 || !strings.Contains(out.String(), "appliance") {
+	if execute(t.Context(), []string{"completion", "bash"}, streams{strings.NewReader(""), &out, &out}) != 0 || !strings.Contains(out.String(), "appliance") {
 		t.Error("no completion script")
 	}
 	c.want(0, words("meeting create --title Standup"))
 	out.Reset()
-	execute(t.Context(), []string{"__complete", "config", "get", "dscp.p"}, console{strings.NewReader(""), &out, &out})
+	execute(t.Context(), []string{"__complete", "config", "get", "dscp.p"}, streams{strings.NewReader(""), &out, &out})
 	if !strings.Contains(out.String(), "dscp.profile\t") {
 		t.Errorf("keys: %s", out.String())
 	}
 	out.Reset()
-	execute(t.Context(), []string{"__complete", "meeting", "--admin", c.socket, "end", ""}, console{strings.NewReader(""), &out, &out})
+	execute(t.Context(), []string{"__complete", "meeting", "--admin", c.socket, "end", ""}, streams{strings.NewReader(""), &out, &out})
 	if !strings.Contains(out.String(), "100\tStandup") {
 		t.Errorf("meetings: %s", out.String())
 	}

@@ -15,17 +15,17 @@ import (
 )
 
 func main() {
-	os.Exit(execute(context.Background(), os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(execute(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// console is where a command reads and writes.
-type console struct {
+// streams is where a command reads and writes.
+type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
 // execute runs one command and returns the exit status: 0 done, 1 refused or failed, 2 the daemon does not answer.
-func execute(ctx context.Context, args []string, c console) int {
+func execute(ctx context.Context, args []string, c streams) int {
 	root := newRootCommand()
 	root.SetArgs(args)
 	root.SetIn(c.in)
@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
 		newUserCommand(), newAuditCommand(), newBackupCommand(), newLoginCommand(), newLogoutCommand())
 	root.AddCommand(newUpdateCommand())
+	root.AddCommand(newConsoleCommand())
 	return root
 }
 
