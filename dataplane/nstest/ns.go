@@ -9,7 +9,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -157,4 +160,27 @@ func (n *NS) up(t testing.TB, iface string) {
 	if err := n.links.LinkSetUp(n.link(t, iface)); err != nil {
 		t.Fatalf("set %s in %s up: %v", iface, n.name, err)
 	}
+}
+
+// Signal sends a signal to every process in the namespace, and returns how many those are.
+func (n *NS) Signal(t testing.TB, sig syscall.Signal) (reached int) {
+	t.Helper()
+	own, err := os.Stat(n.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range processes {
+		its, err := os.Stat(filepath.Join(dir, "ns/net"))
+		if err != nil || !os.SameFile(own, its) {
+			continue // it has ended, or is elsewhere
+		}
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && syscall.Kill(pid, sig) == nil {
+			reached++
+		}
+	}
+	return reached
 }
