@@ -112,9 +112,47 @@ func TestNetnsStaying(t *testing.T) {
 	}
 	step(appliancetest.UDPDropped, dataplane.TCP, 3*time.Second)
 	step(appliancetest.MediaPortDropped, dataplane.TLS, 3*time.Second)
+	if long() {
+		firewall.Set(t, appliancetest.Nothing, cut...)
+		time.Sleep(4 * time.Second) // the outage itself, not a wait for something
+		step(appliancetest.Only443, dataplane.TLS, 5*time.Second)
+	}
 	step(appliancetest.Open, dataplane.UDP, 25*time.Second)
 	if joins := metric(t, daemon, "meetzone_joins_total"); joins != "3" {
 		t.Errorf("%s joins of three people", joins)
+	}
+}
+
+// TestNetnsFirefoxStays: the same for Firefox, which leaves a dead path by itself later than anybody.
+func TestNetnsFirefoxStays(t *testing.T) {
+	if !long() {
+		t.Skip("MEETZONE_LONG is not set")
+	}
+	lab, firewall := appliancetest.NewBehind(t, 2)
+	daemon := lab.Start(t)
+	daemon.Admin(t, "config", "set", "zone.hosts", "meet.lab", "--commit")
+	meeting := daemon.CreateMeeting(t)
+	going(t, lab, lab.Clients[1], meeting.Number, "Bob")
+	client := lab.Clients[0]
+	fox := appliancetest.FirefoxKnowing(t, client.NS, client.Box.String()+" meet.lab")
+	wire, start := wireOf(t, client), time.Now()
+	join(t, fox, "https://meet.lab/j/"+meeting.Number, "Fox")
+	within(t, "Firefox", wire, dataplane.UDP, start, 30*time.Second)
+	for _, cut := range []struct {
+		rules string
+		rung  dataplane.Rung
+		limit time.Duration
+	}{
+		{appliancetest.UDPDropped, dataplane.TCP, 3 * time.Second}, {appliancetest.MediaPortDropped, dataplane.TLS, 3 * time.Second}, {appliancetest.Open, dataplane.UDP, 25 * time.Second},
+		{appliancetest.UDPUpDropped, dataplane.TCP, 3 * time.Second},
+	} {
+		firewall.Set(t, cut.rules, client)
+		within(t, "Firefox", wire, cut.rung, time.Now(), cut.limit)
+		before := figuresOf(t, fox)
+		appliancetest.Until(t, fox, "Fox goes on hearing", fmt.Sprintf("(await figures()).audioPackets > %d", before.AudioPackets+50), "figures()", 20*time.Second)
+	}
+	if joins := metric(t, daemon, "meetzone_joins_total"); joins != "2" {
+		t.Errorf("%s joins of two people", joins)
 	}
 }
 

@@ -34,10 +34,12 @@ type Config struct {
 	Roots    *x509.CertPool // authorities to trust; default: the system's
 	Insecure bool           // trust any certificate
 	// Proxy is the HTTP proxy for all connections, http://[USER:PASSWORD@]HOST:PORT; default: that of the environment, "none" for none.
-	Proxy   string
-	Cache   string // folder that keeps what lookups said and which zone was best; default: nothing is kept
-	Profile string // DSCP profile of what is sent; default rfc4594
-	Light   bool   // no NACK and no transport-wide feedback: cheaper, for generating load
+	Proxy string
+	// PAC is a file that says which proxy to use, an http or https URL or a path; it counts alone. ProxyLogin is USER:PASSWORD for its proxies.
+	PAC, ProxyLogin string
+	Cache           string // folder that keeps what lookups said and which zone was best; default: nothing is kept
+	Profile         string // DSCP profile of what is sent; default rfc4594
+	Light           bool   // no NACK and no transport-wide feedback: cheaper, for generating load
 
 	JoinTimeout time.Duration // of all stages together; default 20 s
 	ResumeFor   time.Duration // how long a lost control channel is tried again; default 60 s
@@ -117,6 +119,9 @@ func (c Config) Validate() error {
 		if _, err := ParseProxy(c.Proxy); err != nil {
 			wrong = append(wrong, err)
 		}
+	}
+	if c.PAC != "" && c.Proxy != "" {
+		wrong = append(wrong, errors.New("a proxy and a PAC file: one of them"))
 	}
 	if _, err := dscp.ShippedProfile(c.Profile); err != nil {
 		wrong = append(wrong, err)

@@ -152,7 +152,7 @@ func Start(ctx context.Context, cfg Config, request wire.StartRequest) (wire.Sta
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	first, err := firstWay(cfg, cfg.marks(), base)
+	first, err := firstWay(ctx, cfg, cfg.marks(), base)
 	if err != nil {
 		return wire.Started{}, &Error{Text: capital(err.Error()) + ".", Err: err}
 	}

@@ -96,9 +96,9 @@ func (s *Session) connect(ctx context.Context) (*channel, error) {
 		return nil, err
 	}
 	s.base, s.further = base, s.cfg.furtherDoors()
-	first, err := firstWay(s.cfg, s.marks, base)
+	first, err := firstWay(ctx, s.cfg, s.marks, base)
 	if err != nil {
-		return nil, &Error{Stage: StageLookup, Text: capital(err.Error()) + ".", Advice: "Check --proxy and the variables HTTPS_PROXY and NO_PROXY.", Err: err}
+		return nil, &Error{Stage: StageLookup, Text: capital(err.Error()) + ".", Advice: "Check --proxy, --pac and the variables HTTPS_PROXY and NO_PROXY.", Err: err}
 	}
 	s.web = newWeb(s.cfg, s.marks, first)
 	opened, err := s.connectTo(ctx, base, number)

@@ -82,7 +82,7 @@ func proxyFor(configured, base string) (*url.URL, error) {
 // ParseProxy reads the address of a proxy: http://[USER:PASSWORD@]HOST:PORT, or https:// where the proxy itself speaks TLS.
 func ParseProxy(text string) (*url.URL, error) {
 	if strings.HasSuffix(strings.ToLower(text), ".pac") {
-		return nil, fmt.Errorf("proxy %q: PAC files are not evaluated; name the proxy itself", text)
+		return nil, fmt.Errorf("proxy %q: that is a PAC file; give it with --pac", text)
 	}
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
@@ -102,14 +102,30 @@ func checkProxy(u *url.URL) error {
 }
 
 // firstWay is the way that a session begins with.
-func firstWay(cfg Config, marks dscp.Marks, base string) (way, error) {
+func firstWay(ctx context.Context, cfg Config, marks dscp.Marks, base string) (way, error) {
 	direct := directWay(marks)
+	if cfg.PAC != "" {
+		hops, err := proxiesByPAC(ctx, cfg.PAC, base, cfg.Roots)
+		if err != nil {
+			return direct, err
+		}
+		return pacWay(hops, loginOf(cfg.ProxyLogin), cfg.Roots, direct), nil
+	}
 	proxy, err := proxyFor(cfg.Proxy, base)
 	if err != nil || proxy == nil {
 		return direct, err
 	}
 	p := &proxyDialer{url: proxy, roots: cfg.Roots, dial: direct.dial}
 	return way{kind: WayProxy, name: proxy.Host, dial: p.DialContext}, nil
+}
+
+// loginOf reads USER:PASSWORD.
+func loginOf(text string) *url.Userinfo {
+	if text == "" {
+		return nil
+	}
+	user, password, _ := strings.Cut(text, ":")
+	return url.UserPassword(user, password)
 }
 
 // ProxyError says that a proxy does not let a connection through.

@@ -172,7 +172,7 @@ func Probe(ctx context.Context, cfg Config) ([]Measured, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.JoinTimeout)
 	defer cancel()
-	first, err := firstWay(cfg, cfg.marks(), base)
+	first, err := firstWay(ctx, cfg, cfg.marks(), base)
 	if err != nil {
 		return nil, &Error{Text: capital(err.Error()) + ".", Err: err}
 	}

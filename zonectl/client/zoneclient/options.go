@@ -25,7 +25,8 @@ const software = "zoneclient"
 type options struct {
 	url          string
 	passcode     string
-	proxy, cache string
+	proxy, pac   string
+	cache        string
 	name         string
 	ca           string
 	insecure     bool
@@ -45,6 +46,7 @@ func (o *options) registerReach(flags *pflag.FlagSet) {
 	flags.StringVar(&o.ca, "ca", "", "PEM `FILE` with the certificates to trust")
 	flags.BoolVar(&o.insecure, "insecure", false, "trust any certificate (tests only)")
 	flags.StringVar(&o.proxy, "proxy", "", "HTTP proxy, `http://[USER:PASSWORD@]HOST:PORT`; otherwise that of HTTPS_PROXY and NO_PROXY; none for none")
+	flags.StringVar(&o.pac, "pac", "", "PAC file that says which proxy to use, `URL|FILE`; MEETZONE_PROXY_LOGIN may have USER:PASSWORD for its proxies")
 	flags.StringVar(&o.cache, "cache", cacheFolder(), "`DIR` that keeps what lookups said and which zone was best; empty for none")
 	flags.StringVar(&o.profile, "dscp", "", "DSCP profile of what is sent: rfc4594 (default), webex, zoom, off")
 	flags.BoolVar(&o.verbose, "verbose", false, "log everything to standard error, not only warnings")
@@ -73,7 +75,7 @@ func cacheFolder() string {
 
 // config makes the part of the client's configuration that the shared flags say.
 func (o *options) config() (client.Config, error) {
-	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile, Proxy: o.proxy, Cache: o.cache,
+	cfg := client.Config{URL: o.url, Passcode: o.passcode, Name: o.name, Software: software, Insecure: o.insecure, Profile: o.profile, Proxy: o.proxy, PAC: o.pac, ProxyLogin: os.Getenv("MEETZONE_PROXY_LOGIN"), Cache: o.cache,
 		VideoSlots: o.receiveVideo}
 	for _, name := range o.decode {
 		i := slices.IndexFunc(media.Pictures[:], func(c media.Codec) bool { return strings.EqualFold(c.String(), name) })

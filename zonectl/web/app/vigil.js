@@ -11,6 +11,10 @@ const SILENT_MS = 1300;
  */
 const SPOKEN_LOOKS = 4;
 const SPOKEN_BYTES = 300;
+/** Looks that are further apart mean that the machine slept. For a moment after it woke up, a shorter silence is one: the network may have forgotten everything. */
+const SLEPT_MS = 3000;
+const WOKEN_MS = 450;
+const AWAKE_MS = 3000;
 /** A look adds no more than this to a silence: when it comes late, the page slept, or the machine did, and the path is not to blame. */
 const MOST_MS = 2 * LOOK_MS;
 
@@ -27,6 +31,7 @@ export class Vigil {
   #transports = new Map();
   #timer;
   #looked = 0;
+  #woke = -Infinity;
   #busy = false;
   #told = false;
 
@@ -45,6 +50,7 @@ export class Vigil {
     this.#pc = pc;
     this.#marks.clear();
     this.#spoken.clear();
+    this.#looked = performance.now();
     this.#told = false;
   }
 
@@ -98,8 +104,13 @@ export class Vigil {
   /** @param {Map<string, number>} heard */
   #quiet(heard) {
     const now = performance.now();
-    const passed = Math.min(now - this.#looked, MOST_MS);
+    let passed = Math.min(now - this.#looked, MOST_MS);
+    if (now - this.#looked > SLEPT_MS) {
+      this.#woke = now;
+      passed = 0;
+    }
     this.#looked = now;
+    const most = now - this.#woke < AWAKE_MS ? WOKEN_MS : SILENT_MS;
     let quiet = false;
     for (const [id, bytes] of heard) {
       const mark = this.#marks.get(id);
@@ -107,8 +118,8 @@ export class Vigil {
         this.#marks.set(id, { bytes, quiet: 0 });
         continue;
       }
-      mark.quiet += passed;
-      quiet ||= mark.quiet > SILENT_MS;
+      mark.quiet = this.#woke === now ? 0 : mark.quiet + passed;
+      quiet ||= mark.quiet > most;
     }
     return quiet;
   }

@@ -105,6 +105,33 @@ test('silence asks for a new connection at once, an outage shorter than a second
   mock.timers.reset();
 });
 
+test('after a sleep a silence of half a second is one, and one that ends is none', async (t) => {
+  mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const { one, said, all } = connection();
+  const look = async (later, bytes) => {
+    all[0].bytes += bytes;
+    now += later;
+    mock.timers.tick(250);
+    for (let i = 0; i < 5; i++) await Promise.resolve();
+  };
+  await one.answer({ fresh: true, sdp: 'x' });
+  all[0].become('connected');
+  for (const later of [250, 250, 250]) await look(later, 10);
+  await look(10000, 0);
+  await look(250, 10);
+  await look(250, 0);
+  assert.deepEqual(said.negotiated, []);
+  await look(4000, 0);
+  await look(250, 0);
+  assert.deepEqual(said.negotiated, []);
+  await look(250, 0);
+  assert.deepEqual(said.negotiated, [true]);
+  one.close();
+  mock.timers.reset();
+});
+
 test('what the box hears no more asks for a new connection where something was sent meanwhile', async (t) => {
   mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
   let now = 0;
