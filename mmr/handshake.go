@@ -128,10 +128,13 @@ func (a *association) deliver(b []byte) bool {
 }
 
 // runHandshake does the handshake, posts the keys, and waits for the end.
-func (a *association) runHandshake() {
+func (a *association) runHandshake() { a.serve(a) }
+
+// serve is runHandshake over what carries the association's datagrams.
+func (a *association) serve(carrier net.PacketConn) {
 	defer a.shut()
 	defer a.stop()
-	under := &remembering{PacketConn: a}
+	under := &remembering{PacketConn: carrier}
 	conn, err := dtls.ServerWithOptions(under, a.peer, a.options()...)
 	if err != nil {
 		a.r.pending.Add(-1)
