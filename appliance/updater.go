@@ -194,11 +194,8 @@ func (u *updater) state(ctx context.Context) (s update.State, err error) {
 
 // trust reads whose signatures are believed.
 func (u *updater) trust() (t update.Trust, err error) {
-	raw, err := os.ReadFile(u.d.flags.rootKeys)
-	if err == nil {
-		t.Roots, err = update.RootKeys(raw)
-	}
 	t.Now = time.Now()
+	t.Roots, err = update.ReadRootKeys(u.d.flags.rootKeys)
 	return t, err
 }
 

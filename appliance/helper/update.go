@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -64,11 +63,7 @@ func OpenMachine() (*update.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := os.ReadFile(update.DefaultRootKeys)
-	if err != nil {
-		return nil, fmt.Errorf("reading the root keys: %w", err)
-	}
-	roots, err := update.RootKeys(raw)
+	roots, err := update.ReadRootKeys(update.DefaultRootKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -91,6 +92,9 @@ type Trust struct {
 
 // key checks a certificate and returns what it says.
 func (t Trust) key(c Certificate) (k ReleaseKey, err error) {
+	if len(t.Roots) == 0 {
+		return k, fmt.Errorf("%w: it was built without a root key, and takes no updates", ErrSignature)
+	}
 	if !c.by(contextKey, t.Roots...) {
 		return k, fmt.Errorf("%w: the release key is signed by no root key of this box", ErrSignature)
 	}
@@ -172,4 +176,16 @@ func RootKeys(file []byte) (roots []ed25519.PublicKey, err error) {
 		roots = append(roots, ed25519.PublicKey(k))
 	}
 	return roots, err
+}
+
+// ReadRootKeys reads the root keys of an image. One that was built without any takes no updates.
+func ReadRootKeys(path string) ([]ed25519.PublicKey, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the root keys: %w", err)
+	}
+	return RootKeys(raw)
 }
