@@ -104,9 +104,9 @@ func (p *publication) roomOf(encoding uint8, except *downTrack) (room uint64, un
 	return room, false
 }
 
-// takes tells whether the slot is to be sent an encoding of a publication.
+// takes tells whether the slot is to be sent an encoding of a publication, and can be.
 func (d *downTrack) takes(p *publication, encoding uint8) bool {
-	return d.pub == p && !d.starved && p.top(d.target.Encoding) == encoding
+	return d.pub == p && !d.starved && d.out != nil && d.accepted && p.top(d.target.Encoding) == encoding
 }
 
 // updateCeilings finds out how much there is use for of everything that is sent here, and tells senders what has changed.
@@ -173,13 +173,13 @@ func (c *ceiling) set(now dataplane.Instant, rate uint64) bool {
 
 // follow looks at what comes of an encoding, and tells whether its ceiling was lifted, because its sender does not follow.
 func (c *ceiling) follow(now dataplane.Instant, s *source) bool {
-	rate := s.rate.sum()
+	rate := s.rate.latest()
 	switch {
 	case !s.live || rate == 0:
 		c.exceeded = 0
 	case c.rate == 0:
 		if now-c.changed > unlimitedFor {
-			c.whole = rate
+			c.whole = s.rate.sum()
 		}
 	case rate*10 <= c.rate*disobeyed:
 		c.exceeded = 0

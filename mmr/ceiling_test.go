@@ -96,6 +96,28 @@ func TestCeilingForTwo(t *testing.T) {
 	}
 }
 
+// TestCeilingFarBelow: a sender that comes down from much more is not taken for one that does not follow, and who is away lifts no ceiling.
+func TestCeilingFarBelow(t *testing.T) {
+	g := newAdapting(t)
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	away, _ := bareEndpoint(t, g.sh, "away", 1)
+	for _, e := range []*endpoint{viewer, away} {
+		g.looks(e, 0)
+	}
+	g.play(6 * time.Second)
+	viewer.budget.limit(620_000)
+	for _, d := range away.slots[Video] {
+		d.out = nil // as when its transport is lost
+	}
+	g.play(10 * time.Second)
+	if told := g.sender.rates[2]; told == 0 || shown(viewer) != 720 {
+		t.Errorf("told %d, %d lines are shown", g.sender.rates, shown(viewer))
+	}
+	if rate := gross(g.rateInto(viewer, 4*time.Second)); rate > 620_000 || rate < 500_000 {
+		t.Errorf("%d bit/s are sent of 620000", rate)
+	}
+}
+
 // TestDefiedCeiling: a sender that goes on as before is reckoned with as it is.
 func TestDefiedCeiling(t *testing.T) {
 	g := newAdapting(t)

@@ -89,6 +89,16 @@ func (r *rateMeter) sum() (sum uint64) {
 	return sum
 }
 
+// latest returns the rate of all layers over the last second, in bit/s.
+func (r *rateMeter) latest() (sum uint64) {
+	for s := range r.rate {
+		for _, rate := range r.rate[s] {
+			sum += rate
+		}
+	}
+	return sum
+}
+
 // layers appends what was measured, each layer with those below it.
 func (r *rateMeter) layers(list []layerInfo, encoding uint8, height int, active bool) []layerInfo {
 	top := 0
