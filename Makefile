@@ -83,13 +83,17 @@ bench: need-build ## performance as ratios to a reference measured in the same r
 	# One package after the other: side by side they would measure each other.
 	for package in ./dataplane ./mmr ./appliance ./dscp/enforce; do
 		echo "measuring $$package"
-		go test -run '^$$' -bench . -skip '^BenchmarkDataplane$$' -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
+		go test -run '^$$' -bench . -skip '^BenchmarkDataplane$$|^BenchmarkRouter$$' -benchtime 2s -timeout 10m $$package >>$(BENCH) 2>&1 || { tail -30 $(BENCH); exit 1; }
 	done
 	.ci/bench-table $(BENCH)
 
 bench-dataplane: need-build ## the router's whole way beside bare system calls and sealing, into bin/bench-dataplane.json (root; 20 seconds)
 	@mkdir -p bin
 	MEETZONE_BENCH_JSON=$(CURDIR)/bin/bench-dataplane.json go test -count 1 -run '^$$' -bench '^BenchmarkDataplane$$' -benchtime 1x ./mmr
+
+bench-router: need-build ## the whole daemon on one core with real clients on another, into bin/bench-router.json (root; two minutes)
+	@mkdir -p bin
+	MEETZONE_BENCH_JSON=$(CURDIR)/bin/bench-router.json go test -count 1 -run '^$$' -bench '^BenchmarkRouter$$' -benchtime 1x -timeout 10m ./appliance
 
 fuzz: need-build ## runs every fuzz target for FUZZTIME (default 20s)
 	@for file in $$(git ls-files '*_test.go' | xargs grep -l '^func Fuzz'); do
