@@ -56,7 +56,7 @@ func newRootCommand() *cobra.Command {
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
 		newUserCommand(), newAuditCommand(), newBackupCommand(), newLoginCommand(), newLogoutCommand())
 	root.AddCommand(newUpdateCommand())
-	root.AddCommand(newConsoleCommand())
+	root.AddCommand(newConsoleCommand(), newTuningCommand())
 	return root
 }
 

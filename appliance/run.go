@@ -244,6 +244,7 @@ func (d *daemon) openMedia() error {
 		return err
 	}
 	d.meter.plane = d.plane
+	d.tune()
 	secret, err := d.identity.secret("media relay")
 	if err != nil {
 		return err
