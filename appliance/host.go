@@ -69,7 +69,10 @@ func (d *daemon) printFirstMeeting(w io.Writer) {
 }
 
 // zoneMeetings is the controller as the admin API sees it.
-type zoneMeetings struct{ zone *zonectl.Controller }
+type zoneMeetings struct {
+	zone *zonectl.Controller
+	url  func() string // where people reach the box, for links where zone.hosts names nothing
+}
 
 // askWithin bounds how long a busy meeting is waited for.
 const askWithin = 5 * time.Second
@@ -79,13 +82,13 @@ func (z zoneMeetings) Create(ctx context.Context, spec adminapi.MeetingSpec) (ad
 	wanted := zonectl.MeetingSpec{Title: spec.Title, Passcode: spec.Passcode, Locked: spec.Locked}
 	if spec.Room == "" {
 		m, err := z.zone.CreateMeeting(wanted)
-		return meetingOf(m), told(err)
+		return z.meetingOf(m), told(err)
 	}
 	if spec.Room != adminapi.RoomAuto {
 		wanted.Number = spec.Room
 	}
 	m, err := z.zone.CreateRoom(ctx, wanted)
-	return meetingOf(m), told(err)
+	return z.meetingOf(m), told(err)
 }
 
 // List implements admin.Meetings.
@@ -94,7 +97,7 @@ func (z zoneMeetings) List() []adminapi.Meeting {
 	defer cancel()
 	var list []adminapi.Meeting
 	for _, m := range z.zone.Meetings(ctx) {
-		list = append(list, meetingOf(m))
+		list = append(list, z.meetingOf(m))
 	}
 	return list
 }
@@ -105,7 +108,7 @@ func (z zoneMeetings) Show(number string) (adminapi.Meeting, error) {
 	defer cancel()
 	number = wire.Number(number)
 	m, err := z.zone.Meeting(ctx, number)
-	out := meetingOf(m)
+	out := z.meetingOf(m)
 	for i := range out.Participants {
 		p := &out.Participants[i]
 		stats, err := z.zone.EndpointStats(ctx, number, p.ID)
@@ -144,6 +147,14 @@ func (z zoneMeetings) End(ctx context.Context, number string) error {
 		return told(z.zone.DeleteRoom(ctx, number))
 	}
 	return told(z.zone.EndMeeting(ctx, number))
+}
+
+func (z zoneMeetings) meetingOf(m zonectl.MeetingInfo) adminapi.Meeting {
+	out := meetingOf(m)
+	if out.Link == "" && out.Number != "" {
+		out.Link = z.url() + wire.PathJoin + out.Number
+	}
+	return out
 }
 
 func meetingOf(m zonectl.MeetingInfo) adminapi.Meeting {

@@ -314,7 +314,7 @@ func (d *daemon) openAdmin(ctx context.Context, store *admin.RevisionStore) (err
 	}
 	d.adminAPI, err = admin.NewServer(admin.ServerConfig{
 		Revisions:    d.revisions,
-		Meetings:     zoneMeetings{d.zone},
+		Meetings:     zoneMeetings{d.zone, d.url},
 		Places:       zonePlaces{d},
 		Certificates: boxCertificates{d},
 		Networks:     zoneNetworks{d.zone},

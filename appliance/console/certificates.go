@@ -96,7 +96,7 @@ func signablePage(name, request string) *page {
 		return append(append(out, nil), plainLines(strings.Split(strings.TrimSpace(request), "\n"))...)
 	}
 	p.actions = []action{
-		{"v", "QR", func(a *app) tea.Cmd { return newCode(a, request, "Request for the certificate "+name) }},
+		{"v", "QR", func(a *app) tea.Cmd { return newCodes(a, request, "Request for the certificate "+name) }},
 		{"i", "install what was signed", func(a *app) tea.Cmd { return a.push(installForm(name)) }},
 	}
 	return p

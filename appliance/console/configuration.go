@@ -22,6 +22,7 @@ func openConfiguration(a *app) tea.Cmd {
 		{"2", "Set a key", "any setting by its path", func(a *app) tea.Cmd { return a.push(setForm()) }},
 		{"3", "Candidate", "review it, commit it or drop it", openCandidate},
 		{"4", "History", "who changed what; back to any of them", openHistory},
+		{"5", "Who did what", "the audit log", openAudit},
 	}})
 }
 

@@ -19,11 +19,11 @@ func (home) title() string { return "Home" }
 var ways = []action{
 	{"1", "Meetings", openMeetings}, {"2", "Network", openNetwork}, {"3", "Zone", openZone}, {"4", "Certificates", openCertificates}, {"5", "DSCP", openMarks},
 	{"6", "Diagnostics", openDiagnostics}, {"7", "Configuration", openConfiguration}, {"8", "Maintenance", openMaintenance},
-	{"9", "Users", openUsers},
+	{"9", "Users", openUsers}, {"0", "Backups", openBackups},
 }
 
 func (home) keys() string {
-	return "1-9 open   n new meeting   q QR code   a alarms   o log out   Ctrl-L redraw"
+	return "0-9 open   n new meeting   q QR code   a alarms   o log out   Ctrl-L redraw"
 }
 
 func (h home) update(a *app, k tea.KeyPressMsg) (tea.Cmd, bool) {

@@ -49,7 +49,7 @@ func drainForm() *form {
 		return do(a, f, func(ctx context.Context) error { return a.client.Drain(ctx, drain) }, func() tea.Cmd {
 			a.drop(f)
 			a.say("The box drains.")
-			return openLeft(a)
+			return tea.Batch(a.look(), openLeft(a))
 		})
 	}
 	return f

@@ -116,18 +116,18 @@ func TestCode(t *testing.T) {
 // TestCodeInParts: what fits into no code of the screen comes in parts that make the whole.
 func TestCodeInParts(t *testing.T) {
 	text := strings.Repeat("A request that is long. ", 25)
-	c := &codeScreen{text: text, blocks: true}
+	c := &codeScreen{text: text, most: maxParts, blocks: true}
 	lines := c.view(nil, 79, 24)
 	if len(lines) > 24 || len(c.parts) < 2 || strings.Join(c.parts, "") != text {
 		t.Errorf("%d lines, %d parts", len(lines), len(c.parts))
 	}
-	small := &codeScreen{text: "HTTPS://MEET.EXAMPLE"}
+	small := &codeScreen{text: "HTTPS://MEET.EXAMPLE", most: 1}
 	if lines := small.view(nil, 79, 24); len(lines) > 24 || len(small.parts) != 1 {
 		t.Errorf("without blocks: %d lines, %d parts", len(lines), len(small.parts))
 	}
 	for _, at := range []int{1, 39, 79} {
 		for _, high := range []int{1, 5, 24} {
-			if lines := (&codeScreen{text: text}).view(nil, at, high); lines == nil {
+			if lines := (&codeScreen{text: text, most: maxParts}).view(nil, at, high); lines == nil {
 				t.Errorf("nothing at %dx%d", at, high)
 			}
 		}

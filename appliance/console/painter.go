@@ -89,23 +89,22 @@ func (p *painter) runPainter(ctx context.Context) {
 // The sequences that leave. All are a VT220's; but for the last, which other terminals ignore or know.
 const (
 	// ASCII in both halves, no scrolling region, addresses from the top, replace mode, no attributes.
-	sequenceReset  = "\x0f\x1b(B\x1b[r\x1b[?6l\x1b[4l\x1b[m"
-	sequenceClear  = "\x1b[2J"
-	sequenceRest   = "\x1b[K"
-	sequenceHide   = "\x1b[?25l"
-	sequenceShow   = "\x1b[?25h"
-	sequencePlain  = "\x1b[m"
-	sequenceUnicod = "\x1b%G" // of the Linux console, which may have been left in another character set
+	sequenceReset   = "\x0f\x1b(B\x1b[r\x1b[?6l\x1b[4l\x1b[m"
+	sequenceClear   = "\x1b[2J"
+	sequenceRest    = "\x1b[K"
+	sequenceHide    = "\x1b[?25l"
+	sequenceShow    = "\x1b[?25h"
+	sequencePlain   = "\x1b[m"
+	sequenceUnicode = "\x1b%G" // of the Linux console, which may have been left in another character set
 )
 
 // paint returns what brings a terminal that shows some lines to a frame, and what it shows then.
 func paint(f frame, shown []string, charset Charset) (string, []string) {
 	text := new(strings.Builder)
-	text.WriteString(sequenceHide)
+	text.WriteString(sequenceHide + sequenceReset) // each time: who knows in what state somebody else has left the terminal
 	if f.anew || len(shown) != len(f.lines) {
-		text.WriteString(sequenceReset)
 		if charset != ASCII {
-			text.WriteString(sequenceUnicod)
+			text.WriteString(sequenceUnicode)
 		}
 		if len(shown) != len(f.lines) {
 			text.WriteString(sequenceClear)

@@ -77,18 +77,27 @@ func codeWidth(lines []line) (n int) {
 	return n
 }
 
-// codeScreen shows a QR code as large as it is, without head and foot. What fits into no code of the screen comes in parts.
+// codeScreen shows a QR code as large as it is, without head and foot.
 type codeScreen struct {
 	text   string
+	most   int // parts: a link is of no use in parts
 	about  []string
 	blocks bool
 	part   int
 	parts  []string
 }
 
-func newCode(a *app, text string, about ...string) tea.Cmd {
-	return a.push(&codeScreen{text: text, about: about, blocks: a.charset != ASCII})
+// newCode shows a link as a code; newCodes shows a text in as many codes as it takes.
+func newCode(a *app, link string, about ...string) tea.Cmd {
+	return a.push(&codeScreen{text: link, about: about, most: 1, blocks: a.charset != ASCII})
 }
+
+func newCodes(a *app, text string, about ...string) tea.Cmd {
+	return a.push(&codeScreen{text: text, about: about, most: maxParts, blocks: a.charset != ASCII})
+}
+
+// maxParts bounds how many codes a person scans one after the other.
+const maxParts = 24
 
 func (*codeScreen) whole()        {}
 func (*codeScreen) title() string { return "QR code" }
@@ -120,8 +129,15 @@ const besides = 30
 func (c *codeScreen) view(_ *app, width, height int) []line {
 	lines, margin := c.fitting(width, height)
 	if lines == nil {
-		words := []string{"", "  This terminal is too small for the code: it has 80x24, or blocks are not drawn.", "", "  b draws it with block characters   Esc back", "", "  " + c.text}
-		return plainLines(words)
+		how := "The code does not fit onto this terminal."
+		if !c.blocks {
+			how = "Without block characters the code does not fit onto this terminal: b draws it with them."
+		}
+		out := []line{nil}
+		for _, t := range append([]string{how, "", "Esc back", ""}, c.about...) {
+			out = append(out, plainLines(wrap(t, width))...)
+		}
+		return out
 	}
 	words := append([]string{}, c.about...)
 	if len(c.parts) > 1 {
@@ -146,7 +162,7 @@ func (c *codeScreen) view(_ *app, width, height int) []line {
 
 // fitting returns the code of the current part, in as few parts as fit into the screen.
 func (c *codeScreen) fitting(width, height int) ([]line, int) {
-	for count := 1; count <= 24; count++ {
+	for count := 1; count <= c.most; count++ {
 		parts := split(c.text, count)
 		for margin := quiet; margin > 0; margin-- {
 			lines, err := code(parts[0], margin, c.blocks)

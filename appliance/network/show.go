@@ -62,7 +62,7 @@ func Show() (s Shown, err error) {
 	}
 	slices.SortStableFunc(rules, func(a, b netlink.Rule) int { return a.Priority - b.Priority })
 	for _, r := range rules {
-		s.Rules = append(s.Rules, ruleText(r))
+		s.Rules = append(s.Rules, ruleText(r)+ruleFamily(r.Family))
 	}
 	return s, nil
 }
@@ -110,6 +110,13 @@ func ruleText(r netlink.Rule) string {
 		more = append(more, "oif "+r.OifName)
 	}
 	return strings.Join(append([]string{text}, append(more, "lookup "+tableName(r.Table))...), " ")
+}
+
+func ruleFamily(f int) string {
+	if f == unix.AF_INET6 {
+		return " (IPv6)"
+	}
+	return ""
 }
 
 func tableName(t int) string {
