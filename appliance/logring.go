@@ -60,6 +60,12 @@ func (l *logRing) since(q adminapi.LogQuery, least slog.Level) adminapi.Log {
 	return out
 }
 
+// tail returns the last so many lines.
+func (l *logRing) tail(most int) []adminapi.LogLine {
+	lines := l.since(adminapi.LogQuery{}, slog.LevelDebug).Lines
+	return lines[max(0, len(lines)-most):]
+}
+
 // keepingHandler writes each record into the ring as well. The text is that of a line of the journal.
 type keepingHandler struct {
 	slog.Handler

@@ -141,6 +141,7 @@ func run(ctx context.Context, f runFlags) (err error) {
 	signal.Notify(interrupted, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(interrupted)
 
+	defer func() { d.noteFailure(err) }()
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.closeOpened())
 	}
@@ -364,6 +365,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.runAlarms(life) })
 	parts.Go(func() error { return d.backups.runBackups(life) })
 	parts.Go(func() error { return d.backups.runRestore(life) })
+	parts.Go(func() error { return d.runCopies(life) })
 	restart := make(chan config.Revision, 1)
 	parts.Go(func() error {
 		return d.revisions.RunCountdown(life, func(r config.Revision) { d.takenBack(r, restart) })
@@ -379,6 +381,7 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 
 	d.log.Info("ready", "https", d.https.Addr().String(), "media", d.plane.Addrs(), "fingerprint", d.tls.fingerprint())
 	d.record("start", "version "+softwareVersion())
+	_ = os.Remove(filepath.Join(d.flags.state, failureFile))
 	notifyReady()
 	if d.flags.firstMeeting {
 		d.printFirstMeeting(os.Stdout)

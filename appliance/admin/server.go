@@ -125,6 +125,8 @@ func (c ServerConfig) Validate() error {
 type Server struct {
 	cfg  ServerConfig
 	http *http.Server
+
+	rescuer Rescuer // of a rescue server, and nil otherwise
 }
 
 // NewServer returns a server; Run serves.
@@ -139,16 +141,20 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		cfg.Logger = slog.Default()
 	}
 	s := &Server{cfg: cfg}
-	s.http = &http.Server{
-		Handler:           s.handler(),
+	s.http = newHTTPServer(s.handler(), cfg.Logger)
+	return s, nil
+}
+
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ConnContext:       withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       requestTimeout,
 		IdleTimeout:       requestTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return s, nil
 }
 
 // Run serves the listener until ctx ends, and then the requests that are under way. It closes the listener.

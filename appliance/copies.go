@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"meetzone/storage"
+)
+
+// The last good copy of the store: whenever a revision is for good, and every few hours, the store is copied and the copy checked as a whole. `appliance rescue`
+// puts the copy in place when the store is damaged.
+
+// Files of the copy in the state folder.
+const (
+	copyFolder  = "copies"
+	copyFile    = "good.db"
+	copyDetails = "good.json"
+)
+
+// When it is copied.
+const (
+	copyLook  = 2 * time.Second
+	copyEvery = 6 * time.Hour
+)
+
+// goodCopy is what is known of the copy.
+type goodCopy struct {
+	Made     time.Time `json:"made"`
+	Revision uint64    `json:"revision"`
+}
+
+func readCopy(state string) (c goodCopy, err error) {
+	text, err := os.ReadFile(filepath.Join(state, copyFolder, copyDetails))
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	return c, err
+}
+
+// runCopies keeps a good copy until ctx ends.
+func (d *daemon) runCopies(ctx context.Context) error {
+	ticker := time.NewTicker(copyLook)
+	defer ticker.Stop()
+	last, err := readCopy(d.flags.state)
+	if err != nil {
+		last = goodCopy{}
+	}
+	for {
+		running := d.revisions.Running().Number
+		if age := time.Since(last.Made); d.revisions.Waiting().Number == 0 && (running != last.Revision || age < 0 || age > copyEvery) {
+			now := goodCopy{Made: time.Now().UTC(), Revision: running}
+			if err := copyStore(d.flags.state, d.store, now); err != nil {
+				d.log.Error("the store could not be copied", "err", err)
+				now.Made = last.Made // it is tried again for the next revision, or in a while
+			}
+			last = now
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// copyStore copies the store and checks the copy, which nobody writes to meanwhile. What is not whole replaces no good copy.
+func copyStore(state string, store *storage.Store, c goodCopy) (err error) {
+	folder := filepath.Join(state, copyFolder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, "."+copyFile+"-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	err = store.Snapshot(f)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := storage.CheckFile(f.Name()); err != nil {
+		return fmt.Errorf("the store is not whole: %w", err)
+	}
+	if err := os.Rename(f.Name(), filepath.Join(folder, copyFile)); err != nil {
+		return err
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(folder, copyDetails), text)
+}
+
+// failure is how the last start failed, for the rescue.
+type failure struct {
+	At    time.Time `json:"at"`
+	Cause string    `json:"cause"`
+	Log   []string  `json:"log"`
+}
+
+const failureFile = "failure.json"
+
+// noteFailure leaves word of why the daemon ends. A disk that takes nothing is what the rescue says then.
+func (d *daemon) noteFailure(err error) {
+	if err == nil || errors.Is(err, errStartAgain) || errors.Is(err, storage.ErrLocked) {
+		return
+	}
+	f := failure{At: time.Now().UTC(), Cause: err.Error()}
+	lines := d.records.tail(50)
+	for _, line := range lines {
+		f.Log = append(f.Log, line.Time.UTC().Format(time.TimeOnly)+" "+line.Level+" "+line.Text)
+	}
+	text, bad := json.Marshal(f)
+	if bad == nil {
+		bad = writeFile(filepath.Join(d.flags.state, failureFile), text)
+	}
+	if bad != nil {
+		d.log.Warn("why the daemon ends is not noted", "err", bad)
+	}
+}
+
+func readFailure(state string) (f failure, err error) {
+	text, err := readBounded(filepath.Join(state, failureFile), 1<<20)
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	return f, err
+}
