@@ -253,7 +253,7 @@ func linkNames(k adminapi.KernelNetwork) (names []string) {
 func gateway(now networkNow) string {
 	var list []string
 	for _, r := range now.box.Routes {
-		if r.To == "default" {
+		if r.To == "default" && r.For == "" {
 			list = append(list, r.Via)
 		}
 	}
@@ -267,64 +267,90 @@ func gateway(now networkNow) string {
 	return strings.Join(list, " ")
 }
 
-// changeInterface makes the document's lists of what was typed, and reviews them together with more. done comes after the change is kept.
+// changeInterface reviews what was typed, together with more. done comes after the change is kept.
 func changeInterface(a *app, f *form, of screen, now networkNow, name string, done func(a *app) tea.Cmd, more ...set) tea.Cmd {
-	one := interfaceNow(now, name)
-	before := one
+	one, err := typedInterface(f, interfaceNow(now, name))
+	if err != nil {
+		a.fail(err)
+		return nil
+	}
+	sets := append(more, set{"network.interfaces", yamlText(withInterface(now, name, one))}, set{"network.routes", yamlText(withGateways(f, now, name))})
+	return change(a, of, cuts(a.status, now.kernel, one), done, sets...)
+}
+
+// typedInterface is an interface as a form wants it.
+func typedInterface(f *form, one adminapi.NetworkInterface) (_ adminapi.NetworkInterface, err error) {
 	if name := f.text(labelVLANName); name != "" {
 		one.Name, one.Parent = name, f.text(labelParent)
 	}
-	var err error
-	read := func(label string, to *int) {
-		if text := f.text(label); text == "" {
-			*to = 0
-		} else if *to, err = strconv.Atoi(text); err != nil {
-			a.told, a.bad = fmt.Sprintf("%s: %q is no number.", label, text), true
+	for label, to := range map[string]*int{labelVLAN: &one.VLAN, labelMTU: &one.MTU} {
+		*to = 0
+		if text := f.text(label); text != "" {
+			if *to, err = strconv.Atoi(text); err != nil {
+				return one, fmt.Errorf("%s: %q is no number", label, text)
+			}
 		}
 	}
-	if one.Parent != "" {
-		read(labelVLAN, &one.VLAN)
-	}
-	read(labelMTU, &one.MTU)
-	if a.bad {
-		return nil
-	}
 	one.Addresses, one.Disabled = words(f.text(labelAddresses)), f.text(labelState) == "off"
-	asks := f.text(labelMethod) == methodDHCP
 	switch {
-	case !asks:
+	case f.text(labelMethod) != methodDHCP:
 		one.DHCP = nil
 	case len(one.DHCP) == 0:
 		one.DHCP = []string{"address", "gateway", "dns", "ntp"}
+		fallthrough
+	default:
+		one.Addresses = nil
 	}
 	if one.RA = f.text(labelRA); one.RA == routerChoices[0] {
 		one.RA = ""
 	}
-	gateways := words(f.text(labelGateway))
-	if asks {
-		one.Addresses, gateways = nil, nil
-	}
 	if one.Role = f.text(labelRole); one.Role == "all" {
 		one.Role = ""
 	}
-	interfaces := slices.Clone(now.box.Interfaces)
-	if i := slices.IndexFunc(interfaces, func(i adminapi.NetworkInterface) bool { return i.Name == before.Name && before.Name != "" }); i >= 0 {
-		interfaces[i] = one
-	} else {
-		if one.Parent != "" && !slices.ContainsFunc(interfaces, func(i adminapi.NetworkInterface) bool { return i.Name == one.Parent }) {
-			interfaces = append(interfaces, adoptedLink(now.kernel, one.Parent))
-		}
-		interfaces = append(interfaces, one)
+	return one, nil
+}
+
+// withInterface is the document's interfaces with one changed, or added together with the one that it is on.
+func withInterface(now networkNow, name string, one adminapi.NetworkInterface) []adminapi.NetworkInterface {
+	list := slices.Clone(now.box.Interfaces)
+	named := func(name string) int {
+		return slices.IndexFunc(list, func(i adminapi.NetworkInterface) bool { return i.Name == name })
 	}
-	routes := slices.DeleteFunc(slices.Clone(now.box.Routes), func(r adminapi.NetworkRoute) bool { return r.To == "default" })
-	for _, via := range gateways {
+	if i := named(name); i >= 0 {
+		list[i] = one
+		return list
+	}
+	if one.Parent != "" && named(one.Parent) < 0 {
+		list = append(list, adoptedLink(now.kernel, one.Parent))
+	}
+	return append(list, one)
+}
+
+// withGateways is the document's routes with other ways out. A server that gives an interface its address gives its gateway as well.
+func withGateways(f *form, now networkNow, name string) []adminapi.NetworkRoute {
+	routes := []adminapi.NetworkRoute{}
+	asks := f.text(labelMethod) == methodDHCP
+	for _, r := range now.box.Routes {
+		if isWayOut := r.To == "default" && r.For == ""; !isWayOut || asks && !within(r.Via, interfaceNow(now, name).Addresses) {
+			routes = append(routes, r)
+		}
+	}
+	if asks {
+		return routes
+	}
+	for _, via := range words(f.text(labelGateway)) {
 		routes = append(routes, adminapi.NetworkRoute{To: "default", Via: via})
 	}
-	if routes == nil {
-		routes = []adminapi.NetworkRoute{}
-	}
-	sets := append(more, set{"network.interfaces", yamlText(interfaces)}, set{"network.routes", yamlText(routes)})
-	return change(a, of, cuts(a.status, now.kernel, one), done, sets...)
+	return routes
+}
+
+// within says whether an address is in the subnet of one of some others.
+func within(address string, prefixes []string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && slices.ContainsFunc(prefixes, func(text string) bool {
+		p, err := netip.ParsePrefix(text)
+		return err == nil && p.Contains(a)
+	})
 }
 
 // adoptedLink is an interface as it is, so that a VLAN can be on it.
