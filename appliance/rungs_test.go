@@ -203,9 +203,11 @@ func TestNetnsClientWays(t *testing.T) {
 	}
 	t.Run("nothing but HTTPS's first stages", func(t *testing.T) {
 		firewall.Set(t, appliancetest.Nothing, lab.Clients[0])
-		if _, err := runZoneClient(ctx, lab, lab.Clients[0], url, meeting.Number, "Ada", "--for", "1s"); err == nil {
-			t.Error("the client joined through a firewall that lets nothing pass")
+		j := joinBy(t, lab, lab.Clients[0], "--url", url, "--meeting", meeting.Number)
+		if j.Error == nil || j.Error.Stage != "lookup" || !strings.Contains(j.Error.Text, "does not answer") || j.Error.Link != url+"/j/"+meeting.Number {
+			t.Errorf("through a firewall that lets nothing pass:\n%s", j.all)
 		}
+		j.tried(t, "lookup", "direct", "silent")
 	})
 }
 

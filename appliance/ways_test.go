@@ -28,10 +28,27 @@ type joined struct {
 		Received int    `json:"received"`
 	} `json:"media"`
 	Stages map[string]float64 `json:"stages"`
+	Tried  []attempt          `json:"tried"`
 	Error  *struct {
 		Stage, Text, Link string
+		Tried             []attempt
 	} `json:"error"`
 	all string
+}
+
+// attempt is one try to get as far as the control channel.
+type attempt struct{ Stage, Way, Host, Result string }
+
+// tried wants that a join tells what came of a way.
+func (j joined) tried(t *testing.T, stage, way, result string) {
+	t.Helper()
+	list := j.Tried
+	if j.Error != nil {
+		list = j.Error.Tried
+	}
+	if !slices.ContainsFunc(list, func(a attempt) bool { return a.Stage == stage && a.Way == way && a.Result == result }) {
+		t.Errorf("it does not tell that %s was %s in the stage %s: %v\n%s", way, result, stage, list, j.all)
+	}
 }
 
 // joinBy joins with zoneclient, for a moment.
@@ -221,6 +238,8 @@ func TestNetnsTunnel(t *testing.T) {
 		watch := firewall.Watch(t, client, host.Addr)
 		j := joinBy(t, lab, client, "--url", meeting.Link)
 		j.over(t, "tunnel "+host.Addr.String(), "tls")
+		j.tried(t, "lookup", "direct", "silent")
+		j.tried(t, "lookup", "tunnel "+host.Addr.String(), "answered")
 		t.Logf("%s: first media after %.0f ms (p50 of %d joins); %v", name, p50(t, j, lab, client, "--url", meeting.Link), joins(), j.Stages)
 		if lookup := j.Stages["lookup"]; lookup < 5400 || lookup > 9000 {
 			t.Errorf("%s: the client turned to the tunnel after %.0f ms", name, lookup)

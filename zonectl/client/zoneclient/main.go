@@ -41,11 +41,12 @@ func run() int {
 
 // failure is an error as a person or a program is told it.
 type failure struct {
-	Stage       string `json:"stage,omitempty"`
-	Text        string `json:"text"`
-	Advice      string `json:"advice,omitempty"`
-	Fingerprint string `json:"fingerprint,omitempty"`
-	Link        string `json:"link,omitempty"` // of the web client
+	Stage       string        `json:"stage,omitempty"`
+	Text        string        `json:"text"`
+	Advice      string        `json:"advice,omitempty"`
+	Fingerprint string        `json:"fingerprint,omitempty"`
+	Link        string        `json:"link,omitempty"`  // of the web client
+	Tried       []triedReport `json:"tried,omitempty"` // to get as far as the control channel
 }
 
 // String returns the sentences.
@@ -66,7 +67,7 @@ func describe(err error) failure {
 	if !errors.As(err, &told) {
 		return failure{Text: err.Error()}
 	}
-	f := failure{Stage: string(told.Stage), Text: told.Text, Advice: told.Advice, Link: told.Link}
+	f := failure{Stage: string(told.Stage), Text: told.Text, Advice: told.Advice, Link: told.Link, Tried: triedOf(told.Tried)}
 	var untrusted *client.UntrustedError
 	if errors.As(err, &untrusted) {
 		f.Fingerprint = untrusted.Fingerprint
