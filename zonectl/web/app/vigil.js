@@ -25,10 +25,8 @@ export class Vigil {
   #pc = null;
   /** @type {Map<string, {bytes: number, quiet: number}>} quiet in ms */
   #marks = new Map();
-  /** How many bytes each transport had sent at the last looks, the newest first. @type {Map<string, number[]>} */
+  /** How many bytes each medium had sent at the last looks, the newest first. @type {Map<string, number[]>} */
   #spoken = new Map();
-  /** By medium. @type {Map<string, string>} */
-  #transports = new Map();
   #timer;
   #looked = 0;
   #woke = -Infinity;
@@ -62,7 +60,7 @@ export class Vigil {
   unheard(media) {
     if (!this.#pc || this.#told) return;
     const lost = media.some((medium) => {
-      const marks = this.#spoken.get(this.#transports.get(medium) ?? '') ?? [];
+      const marks = this.#spoken.get(medium) ?? [];
       if (marks.length <= SPOKEN_LOOKS) return false;
       const middle = marks[SPOKEN_LOOKS / 2];
       return marks[0] - middle > SPOKEN_BYTES && middle - marks[SPOKEN_LOOKS] > SPOKEN_BYTES;
@@ -90,8 +88,7 @@ export class Vigil {
       const all = [...(await pc.getStats()).values()];
       if (pc !== this.#pc) return;
       this.#seen(all);
-      for (const [id, bytes] of sent(all)) this.#spoken.set(id, [bytes, ...(this.#spoken.get(id) ?? [])].slice(0, SPOKEN_LOOKS + 1));
-      this.#transports = transportsOf(all);
+      for (const [medium, bytes] of sent(all)) this.#spoken.set(medium, [bytes, ...(this.#spoken.get(medium) ?? [])].slice(0, SPOKEN_LOOKS + 1));
       if (this.#quiet(received(all))) {
         this.#told = true;
         this.#silent();
@@ -137,22 +134,21 @@ export function received(all) {
 }
 
 /**
- * How many bytes went over each transport, by its id.
+ * How many bytes went over the transport of each medium. Firefox counts them by stream only, so that of a medium that is only received it does not know.
  * @param {any[]} all statistics
  * @returns {Map<string, number>}
  */
 function sent(all) {
-  const transports = all.filter((one) => one.type === 'transport');
-  if (transports.length > 0) return new Map(transports.map((one) => [one.id, one.bytesSent ?? 0]));
-  return new Map(all.filter((one) => one.type === 'candidate-pair' && one.selected).map((one) => [one.transportId, one.bytesSent ?? 0]));
-}
-
-/**
- * The id of each medium's transport, by the mids of its streams.
- * @param {any[]} all statistics
- * @returns {Map<string, string>}
- */
-function transportsOf(all) {
-  const streams = all.filter((one) => /-rtp$/.test(one.type) && typeof one.mid === 'string' && one.transportId);
-  return new Map(streams.map((one) => [/^[a-z]*/.exec(one.mid)?.[0] ?? '', one.transportId]));
+  const transports = new Map(all.filter((one) => one.type === 'transport').map((one) => [one.id, one]));
+  /** @type {Map<string, number>} */
+  const streams = new Map();
+  /** @type {Map<string, number>} */
+  const whole = new Map();
+  for (const one of all) {
+    if (!/^(in|out)bound-rtp$/.test(one.type) || typeof one.mid !== 'string') continue;
+    const medium = /^[a-z]*/.exec(one.mid)?.[0] ?? '';
+    streams.set(medium, (streams.get(medium) ?? 0) + (one.type === 'outbound-rtp' ? one.bytesSent ?? 0 : 0));
+    whole.set(medium, transports.get(one.transportId)?.bytesSent ?? 0);
+  }
+  return new Map([...streams].map(([medium, bytes]) => [medium, whole.get(medium) || bytes]));
 }
