@@ -109,8 +109,9 @@ export class Connection {
     this.#climb.sampled(standing.map((one) => one.rung ?? ''), controller);
   }
 
-  /** What the box no longer hears. @param {import('./protocol.js').TransportState[]} transports */
+  /** What the box no longer hears, or has given up, as after a long sleep. @param {import('./protocol.js').TransportState[]} transports */
   heard(transports) {
+    if (this.#peer?.connected && transports.some((one) => one.state === 'lost')) this.#vigil.lost();
     const media = transports.filter((one) => one.silent).map((one) => one.medium);
     if (media.length > 0) this.#vigil.unheard(media);
   }

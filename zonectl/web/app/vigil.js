@@ -65,7 +65,12 @@ export class Vigil {
       const middle = marks[SPOKEN_LOOKS / 2];
       return marks[0] - middle > SPOKEN_BYTES && middle - marks[SPOKEN_LOOKS] > SPOKEN_BYTES;
     });
-    if (!lost) return;
+    if (lost) this.lost();
+  }
+
+  /** The connection is known to be dead. */
+  lost() {
+    if (!this.#pc || this.#told) return;
     this.#told = true;
     this.#silent();
   }

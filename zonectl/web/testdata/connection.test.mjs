@@ -105,6 +105,21 @@ test('silence asks for a new connection at once, an outage shorter than a second
   mock.timers.reset();
 });
 
+test('what the box has given up is dead at once', async () => {
+  const { one, said, all } = connection();
+  const lost = [{ medium: 'audio', state: 'lost', dscp: -1 }];
+  await one.answer({ fresh: true, sdp: 'x' });
+  one.heard(lost); // of the connection before
+  assert.deepEqual(said.negotiated, []);
+  all[0].become('connected');
+  one.heard([{ medium: 'audio', state: 'connected', dscp: 46 }]);
+  assert.deepEqual(said.negotiated, []);
+  one.heard(lost);
+  one.heard(lost);
+  assert.deepEqual(said.negotiated, [true]);
+  one.close();
+});
+
 test('after a sleep a silence of half a second is one, and one that ends is none', async (t) => {
   mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
   let now = 0;
