@@ -13,7 +13,7 @@ GEAR_PACKAGES  := python3-aiortc python3-numpy python3-gst-1.0 gir1.2-gst-plugin
 # What makes the image, beside the tools of Debian 13 that image/tools fetches; and what boots it.
 IMAGE_PACKAGES := $(BUILD_PACKAGES) mmdebstrap debian-archive-keyring python3 coreutils
 VM_PACKAGES    := qemu-system-x86 qemu-utils ovmf mtools dnsmasq-base curl iproute2
-TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base rsyslog rsyslog-gnutls $(GEAR_PACKAGES) $(IMAGE_PACKAGES) $(VM_PACKAGES)
+TEST_PACKAGES  := $(BUILD_PACKAGES) chromium firefox-esr ffmpeg nftables iproute2 tcpdump procps curl e2fsprogs mount util-linux diffutils systemd nodejs npm fonts-dejavu-core squid fdisk cryptsetup-bin dnsmasq-base dropbear-bin iputils-ping rsyslog rsyslog-gnutls $(GEAR_PACKAGES) $(IMAGE_PACKAGES) $(VM_PACKAGES)
 
 HTTPS ?= :8443
 MEDIA ?= :8801

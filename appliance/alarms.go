@@ -32,6 +32,7 @@ var alarmAdvice = map[string]string{
 	"overloaded":           "Move meetings to another box, or give this one more processor cores and box.workers.",
 	"marks-drift":          "See who changes the kernel's rules: `appliance dscp status`.",
 	"network-drift":        "See what differs and who changes it: `appliance network status`.",
+	"firewall-drift":       "See what differs and who changes it: `appliance firewall`.",
 	"clock":                "Check the time servers and that they can be reached.",
 	"update-fell-back":     "The box runs the version from before. `appliance update status` has the reason; install another version when there is one.",
 	"update-failed":        "Nothing has changed. `appliance update status` has the reason; try again.",
@@ -186,6 +187,9 @@ func (d *daemon) hostAlarms() (list []adminapi.Alarm) {
 	}
 	if a := d.network.Observe(); !a.Agrees() {
 		list = append(list, adminapi.Alarm{Code: "network-drift", Text: "The box's network is not as configured: " + strings.Join(a.Differs, "; ") + "."})
+	}
+	if a := d.firewall.Observe(); !a.Agrees() {
+		list = append(list, adminapi.Alarm{Code: "firewall-drift", Text: "The firewall is not as configured: " + strings.Join(a.Differs, "; ") + "."})
 	}
 	if state, err := unix.Adjtimex(new(unix.Timex)); err == nil && state == unix.TIME_ERROR {
 		list = append(list, adminapi.Alarm{Code: "clock", Text: "The clock is not synchronised."})

@@ -129,6 +129,11 @@ func (z *cliZone) MarkPaths() adminapi.MarkPaths {
 
 func (*cliZone) Kernel() (adminapi.KernelNetwork, error) { return networkPart{}.Kernel() }
 
+func (z *cliZone) Firewall() adminapi.Firewall {
+	return adminapi.Firewall{OwnHost: true, Enabled: true, Agrees: true, Interfaces: []string{"eth0"},
+		Ports: []adminapi.FirewallPort{{Name: "ssh", Protocol: "tcp", Port: 22, Interfaces: []string{"eth0"}}, {Name: "https", Protocol: "tcp", Port: 443}}}
+}
+
 func (z *cliZone) BoxNetwork() adminapi.BoxNetwork {
 	return adminapi.BoxNetwork{OwnHost: true, Interfaces: []adminapi.NetworkInterface{{Name: "eth0", Role: "management", Addresses: []string{"192.0.2.7/24"}}},
 		Routes: []adminapi.NetworkRoute{{To: "default", Via: "192.0.2.1"}}, Differs: []string{"eth0: it is down"}}
@@ -423,6 +428,20 @@ func TestShellCompletion(t *testing.T) {
 	execute(t.Context(), []string{"__complete", "config", "get", "dscp.p"}, streams{strings.NewReader(""), &out, &out})
 	if !strings.Contains(out.String(), "dscp.profile\t") {
 		t.Errorf("keys: %s", out.String())
+	}
+	for _, shell := range []string{"zsh", "fish"} {
+		if execute(t.Context(), []string{"completion", shell}, streams{strings.NewReader(""), &out, &out}) != 0 {
+			t.Errorf("no completion script for %s", shell)
+		}
+	}
+	out.Reset()
+	execute(t.Context(), []string{"__complete", "config", "set", "dscp.profile", ""}, streams{strings.NewReader(""), &out, &out})
+	if !strings.Contains(out.String(), "rfc4594\nwebex\n") {
+		t.Errorf("values: %s", out.String())
+	}
+	out.Reset()
+	if execute(t.Context(), []string{"config", "schema"}, streams{strings.NewReader(""), &out, &out}) != 0 || !bytes.Equal(out.Bytes(), config.Schema()) {
+		t.Errorf("schema: %s", out.String())
 	}
 	out.Reset()
 	execute(t.Context(), []string{"__complete", "meeting", "--admin", c.socket, "end", ""}, streams{strings.NewReader(""), &out, &out})

@@ -26,7 +26,7 @@ func newConfigCommand() *cobra.Command {
 	}
 	r.flags(cmd)
 	cmd.AddCommand(r.getCommand(), r.setCommand(), r.resetCommand(), r.editCommand(), r.diffCommand(), r.commitCommand(), r.confirmCommand(),
-		r.discardCommand(), r.rollbackCommand(), r.historyCommand(), r.keysCommand())
+		r.discardCommand(), r.rollbackCommand(), r.historyCommand(), r.keysCommand(), newSchemaCommand())
 	return cmd
 }
 
@@ -304,10 +304,25 @@ func (r *remote) keysCommand() *cobra.Command {
 	}
 }
 
-// completeKey offers the keys of the document to the shell.
-func completeKey(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func newSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration, for editors and tools",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	}
+}
+
+// completeKey offers the keys of the document to the shell, and of `config set` the known values of a key.
+func completeKey(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		if len(args) > 1 || cmd.Name() != "set" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return config.Values(args[0]), cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []cobra.Completion
 	for _, k := range config.Keys() {

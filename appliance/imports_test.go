@@ -15,12 +15,14 @@ import (
 // mayImport is the picture of docs/architecture.md as a table: for each folder of the project, which others its code may import.
 // A folder's own internal packages are always its own business. Tests may import more, since they stand outside.
 var mayImport = map[string][]string{
-	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/audit", "appliance/backup", "appliance/capture", "appliance/config", "appliance/console", "appliance/helper", "appliance/network", "appliance/people", "appliance/syslog", "appliance/tuning", "appliance/update", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
+	"appliance":                 {"appliance/admin", "appliance/adminapi", "appliance/audit", "appliance/backup", "appliance/capture", "appliance/config", "appliance/console", "appliance/firewall", "appliance/helper", "appliance/lldp", "appliance/network", "appliance/people", "appliance/syslog", "appliance/tuning", "appliance/update", "dataplane", "dataplane/tunnel", "dataplane/turn", "dscp", "dscp/enforce", "mmr", "storage", "zonectl", "zonectl/quality", "zonectl/web", "zonectl/wire"},
 	"appliance/config":          {"dscp"},
 	"appliance/capture":         {"dscp"},
 	"appliance/adminapi":        {},
 	"appliance/console":         {"appliance/adminapi"},
 	"appliance/dhcp":            {},
+	"appliance/firewall":        {"dscp/drift"},
+	"appliance/lldp":            {},
 	"appliance/network":         {"appliance/dhcp", "dscp/drift"},
 	"appliance/helper":          {"appliance/update"},
 	"appliance/tuning":          {},

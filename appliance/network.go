@@ -158,13 +158,3 @@ func (p networkPart) BoxNetwork() adminapi.BoxNetwork {
 	}
 	return out
 }
-
-// Kernel implements admin.BoxNetwork.
-func (networkPart) Kernel() (out adminapi.KernelNetwork, err error) {
-	shown, err := network.Show()
-	for _, l := range shown.Links {
-		out.Links = append(out.Links, adminapi.KernelLink(l))
-	}
-	out.Routes, out.Rules = shown.Routes, shown.Rules
-	return out, err
-}

@@ -67,7 +67,7 @@ func newNetworkCommand() *cobra.Command {
 			}
 			return r.show(cmd, n, func(w io.Writer) { printNetwork(w, n) })
 		},
-	})
+	}, r.networkShowCommand())
 	return cmd
 }
 
@@ -90,18 +90,7 @@ func printNetwork(w io.Writer, n adminapi.BoxNetwork) {
 		printInterfaces(w, n)
 		printLeases(w, n.Leases)
 	}
-	if n.Drifted > 0 {
-		fmt.Fprintf(w, "\nchanged by somebody else: %d\n", n.Drifted)
-	}
-	var rows [][]string
-	for _, e := range n.Events {
-		outcome := fmt.Sprintf("back after %.0f ms", e.TookMS)
-		if !e.Healed {
-			outcome = "NOT HEALED: " + e.Error
-		}
-		rows = append(rows, []string{"  " + when(e.Time), e.Object, outcome})
-	}
-	table(w, rows)
+	printEvents(w, n.Drifted, n.Events)
 }
 
 func printInterfaces(w io.Writer, n adminapi.BoxNetwork) {

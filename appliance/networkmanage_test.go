@@ -23,6 +23,7 @@ func TestNetnsManagementTable(t *testing.T) {
 	daemon := lab.Start(t)
 	daemon.Admin(t, "config", "set", "network.interfaces", fmt.Sprintf("[{name: %s, role: service, addresses: [%s/24, '%s/64']}, {name: %s, role: management, addresses: [%s/24, '%s/64']}]",
 		service.BoxIface, service.Box, service.Box6, manage.BoxIface, manage.Box, manage.Box6))
+	daemon.Admin(t, "config", "set", "network.firewall.open", "[{name: page, protocol: tcp, port: 443, role: management}]")
 	gateway := func(c appliancetest.Client, v6 bool) string {
 		if v6 {
 			return "'" + strings.Replace(c.Box6.String(), "::1", "::2", 1) + "'"

@@ -17,7 +17,7 @@ import (
 
 // parts lists what takes settings, in the order of applying: what others stand on comes first.
 func (d *daemon) parts() []config.Part {
-	return []config.Part{logPart{d}, networkPart{d}, hostPart{d}, d.targets, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}, tunnelsPart{d}}
+	return []config.Part{logPart{d}, networkPart{d}, firewallPart{d}, hostPart{d}, d.targets, mediaPart{d}, marksPart{d}, certificatePart{d}, zonePart{d}, tunnelsPart{d}}
 }
 
 // ---- log

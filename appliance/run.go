@@ -22,7 +22,9 @@ import (
 	"meetzone/appliance/admin"
 	"meetzone/appliance/audit"
 	"meetzone/appliance/config"
+	"meetzone/appliance/firewall"
 	"meetzone/appliance/helper"
+	"meetzone/appliance/lldp"
 	"meetzone/appliance/network"
 	"meetzone/appliance/people"
 	"meetzone/appliance/update"
@@ -107,6 +109,8 @@ type daemon struct {
 	tls        *certificates
 	enforcer   *enforce.Enforcer
 	network    *network.Owner
+	firewall   *firewall.Owner
+	neighbours *lldp.Listener
 	metrics    atomic.Pointer[markedListener] // nil: none, or not yet
 	https      *markedListener
 	relay      *turn.Server
@@ -148,7 +152,9 @@ func run(ctx context.Context, f runFlags) (err error) {
 	defer func() { err = errors.Join(err, d.closeStore()) }()
 	defer d.targets.close()
 	defer func() { err = errors.Join(err, ended(d.https.Close())) }() // for the ways out on which the controller does not serve yet
-	defer func() { err = errors.Join(err, d.enforcer.Close(), d.network.Close()) }()
+	defer func() {
+		err = errors.Join(err, d.enforcer.Close(), d.neighbours.Close(), d.firewall.Close(), d.network.Close())
+	}()
 	planeLife, endPlane := context.WithCancel(context.Background())
 	planeEnded := make(chan struct{})
 	var planeErr error // set before planeEnded is closed
@@ -209,6 +215,10 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := d.openNetwork(); err != nil {
 		return err
 	}
+	if err := d.openFirewall(); err != nil {
+		return err
+	}
+	d.openNeighbours()
 	if err := d.openMedia(); err != nil {
 		return err
 	}
@@ -356,6 +366,8 @@ func (d *daemon) serve(ctx context.Context, interrupted <-chan os.Signal, planeE
 	parts.Go(func() error { return d.serveMetrics(life, metricsListener) })
 	parts.Go(func() error { return d.enforcer.Run(life) })
 	parts.Go(func() error { return d.network.Run(life) })
+	parts.Go(func() error { return d.firewall.Run(life) })
+	parts.Go(func() error { return d.runNeighbours(life) })
 	parts.Go(func() error { return d.meter.runLoad(life) })
 	parts.Go(func() error { return d.tls.runACME(life) })
 	parts.Go(func() error { return d.runWatchdog(life) })
@@ -481,6 +493,10 @@ func (d *daemon) closeOpened() error {
 	}
 	if d.enforcer != nil {
 		errs = append(errs, d.enforcer.Close())
+	}
+	errs = append(errs, d.neighbours.Close())
+	if d.firewall != nil {
+		errs = append(errs, d.firewall.Close())
 	}
 	if d.network != nil {
 		errs = append(errs, d.network.Close())

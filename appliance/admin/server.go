@@ -200,6 +200,7 @@ func (s *Server) routes() map[string]route {
 		"POST " + adminapi.PathPower:                                 {operate, s.power},
 		"POST " + adminapi.PathVerify:                                {operate, s.verifyMarks},
 		"GET " + adminapi.PathMarkPaths:                              {view, s.showMarkPaths},
+		"GET " + adminapi.PathFirewall:                               {view, s.showFirewall},
 		"GET " + adminapi.PathNetwork:                                {view, s.showNetwork},
 		"GET " + adminapi.PathMarks:                                  {view, s.showMarks},
 		"GET " + adminapi.PathZones:                                  {view, s.listZones},

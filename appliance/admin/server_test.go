@@ -115,6 +115,8 @@ func (*zone) Restore(_ context.Context, asked adminapi.Restore, _ string) (admin
 	return adminapi.Restored{}, backup.ErrPassphrase
 }
 
+func (*zone) Firewall() adminapi.Firewall { return adminapi.Firewall{OwnHost: true} }
+
 func (z *zone) MarkPaths() adminapi.MarkPaths {
 	return adminapi.MarkPaths{}
 }

@@ -220,6 +220,9 @@ func (d *Daemon) Admin(t testing.TB, args ...string) []byte {
 	return out
 }
 
+// Program is the path of bin/appliance.
+func (d *Daemon) Program() string { return filepath.Join(d.lab.bin, "appliance") }
+
 // TryAdmin runs a subcommand that may fail, and returns all that it printed.
 func (d *Daemon) TryAdmin(args ...string) ([]byte, error) {
 	return d.lab.Box.Command(context.Background(), filepath.Join(d.lab.bin, "appliance"), append(args, "--admin", d.Socket)...).CombinedOutput()

@@ -54,12 +54,12 @@ type Zone struct {
 
 // Media is how sound and pictures are sent.
 type Media struct {
-	Codecs []string `yaml:"codecs" help:"codecs of pictures, best first: vp8, vp9, h264, av1; people send the first that everybody in the meeting decodes, vp8 always may be; takes effect with the next meeting"`
+	Codecs []string `yaml:"codecs" values:"vp8|vp9|h264|av1" help:"codecs of pictures, best first: vp8, vp9, h264, av1; people send the first that everybody in the meeting decodes, vp8 always may be; takes effect with the next meeting"`
 }
 
 // Policy is who may do what.
 type Policy struct {
-	StartMeetings string `yaml:"start_meetings" help:"anyone: everybody on the network, from the web page; api: only holders of an API token and administrators"`
+	StartMeetings string `yaml:"start_meetings" values:"anyone|api" help:"anyone: everybody on the network, from the web page; api: only holders of an API token and administrators"`
 }
 
 // The values of Policy.StartMeetings.
@@ -95,7 +95,7 @@ type Box struct {
 	Advertise      []string `yaml:"advertise" help:"addresses given to clients instead of the box's own, where 1:1 NAT is on the way"`
 	Workers        int      `yaml:"workers" help:"threads that carry media; 0: one for each processor"`
 	ReceiveBuffer  Size     `yaml:"receive_buffer" help:"kernel buffer of each worker's socket"`
-	LogLevel       string   `yaml:"log_level" help:"debug, info, warn or error"`
+	LogLevel       string   `yaml:"log_level" values:"debug|info|warn|error" help:"debug, info, warn or error"`
 	Links          []Link   `yaml:"links" help:"interfaces whose queues are the box's; needs --own-host"`
 }
 
@@ -155,6 +155,7 @@ func Default() Document {
 			ReceiveBuffer: 8 << 20,
 			LogLevel:      "info",
 		},
+		Network:     Network{Firewall: Firewall{Enabled: true}},
 		DSCP:        DSCP{Profile: dscp.ProfileRFC4594, Enforce: true},
 		GeoIP:       GeoIP{StaleAfter: Duration(60 * 24 * time.Hour)},
 		Certificate: Certificate{Name: SelfSigned},

@@ -12,7 +12,7 @@ import (
 
 // DSCP is the marking policy.
 type DSCP struct {
-	Profile    string          `yaml:"profile" help:"rfc4594, webex, zoom, off or custom"`
+	Profile    string          `yaml:"profile" values:"rfc4594|webex|zoom|off|custom" help:"rfc4594, webex, zoom, off or custom"`
 	Custom     ClassMark       `yaml:"custom" help:"code points of the profile custom; empty: as rfc4594. A number from 0 to 63 or a name such as EF"`
 	Priority   ClassNumber     `yaml:"priority" help:"802.1p priorities of the profile custom, 0 to 7; empty: as rfc4594"`
 	Band       ClassNumber     `yaml:"band" help:"bands of the box's queues with the profile custom, 0 to 7, 0 is served first; empty: as rfc4594"`
@@ -46,7 +46,7 @@ type ClassNumber struct {
 type MarkException struct {
 	Interface string `yaml:"interface" help:"what leaves by it; empty: by any"`
 	Prefix    string `yaml:"prefix" help:"what goes to it; empty: anywhere"`
-	Profile   string `yaml:"profile" help:"rfc4594, webex, zoom, off or custom"`
+	Profile   string `yaml:"profile" values:"rfc4594|webex|zoom|off|custom" help:"rfc4594, webex, zoom, off or custom"`
 }
 
 // Link is an interface whose queues are the box's.

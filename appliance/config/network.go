@@ -12,30 +12,31 @@ import (
 type Network struct {
 	Interfaces []Interface `yaml:"interfaces" help:"interfaces whose addresses are the box's to set; all others are left alone"`
 	Routes     []Route     `yaml:"routes" help:"static routes"`
+	Firewall   Firewall    `yaml:"firewall" help:"what others may reach by these interfaces"`
 }
 
 // Interface is an interface of the machine, a bond of several, or a VLAN on one of these.
 type Interface struct {
 	Name      string   `yaml:"name" help:"such as eth0, or any name for a VLAN or a bond"`
-	Role      string   `yaml:"role" help:"service, management or cluster; empty: all"`
+	Role      string   `yaml:"role" values:"|service|management|cluster" help:"service, management or cluster; empty: all"`
 	Parent    string   `yaml:"parent" help:"of a VLAN: the interface that it is on"`
 	VLAN      int      `yaml:"vlan" help:"of a VLAN: its id, 1 to 4094; 0: it is none"`
 	Addresses []string `yaml:"addresses" help:"with prefix length, such as [192.0.2.7/24, 2001:db8::7/64]; others are taken away"`
 	MTU       int      `yaml:"mtu" help:"bytes; 0: as it is, or was before the box set it"`
 	Disabled  bool     `yaml:"disabled" help:"switched off"`
-	DHCP      []string `yaml:"dhcp" help:"what a DHCPv4 server is asked for: address, and with it gateway, dns, ntp; empty: nothing"`
+	DHCP      []string `yaml:"dhcp" values:"address|gateway|dns|ntp" help:"what a DHCPv4 server is asked for: address, and with it gateway, dns, ntp; empty: nothing"`
 	Ports     []string `yaml:"ports" help:"makes it a bond of these interfaces of the machine"`
-	Mode      string   `yaml:"mode" help:"of a bond: active-backup (the default: one port is in use, another takes over) or 802.3ad (LACP, as the switch must do too)"`
+	Mode      string   `yaml:"mode" values:"|active-backup|802.3ad" help:"of a bond: active-backup (the default: one port is in use, another takes over) or 802.3ad (LACP, as the switch must do too)"`
 	Monitor   Duration `yaml:"monitor" help:"of a bond: how often it looks at the links of its ports (miimon), 10ms to 1s; 0s: 100ms"`
-	LACPRate  string   `yaml:"lacp_rate" help:"of a bond with 802.3ad: slow (the default: word from the switch every 30 s) or fast (every second)"`
-	RA        string   `yaml:"ra" help:"what IPv6 routers may say (router advertisements): all, address, gateway or off; empty: as the system is set"`
+	LACPRate  string   `yaml:"lacp_rate" values:"|slow|fast" help:"of a bond with 802.3ad: slow (the default: word from the switch every 30 s) or fast (every second)"`
+	RA        string   `yaml:"ra" values:"|all|address|gateway|off" help:"what IPv6 routers may say (router advertisements): all, address, gateway or off; empty: as the system is set"`
 }
 
 // Route is a static route.
 type Route struct {
 	To  string `yaml:"to" help:"subnet such as 10.0.0.0/8, or default"`
 	Via string `yaml:"via" help:"address of the gateway, in a subnet of an interface of the list"`
-	For string `yaml:"for" help:"management: only for what leaves from addresses of management interfaces; empty: for everything"`
+	For string `yaml:"for" values:"|management" help:"management: only for what leaves from addresses of management interfaces; empty: for everything"`
 }
 
 // What Interface.DHCP lists.
@@ -97,6 +98,7 @@ func (r Route) Destination() (netip.Prefix, error) {
 }
 
 func (n Network) check(c *checker) {
+	n.Firewall.check(c)
 	c.that(len(n.Interfaces) <= maxInterfaces, "network.interfaces", "there are more than %d interfaces", maxInterfaces)
 	c.that(len(n.Routes) <= maxRoutes, "network.routes", "there are more than %d routes", maxRoutes)
 	for i, one := range n.Interfaces {

@@ -22,6 +22,13 @@ type ShownLink struct {
 	Up, Carrier     bool
 	MTU             int
 	Addresses       []string
+	Counters        Counters
+}
+
+// Counters are what an interface has moved, and what it could not.
+type Counters struct {
+	RxPackets, RxBytes, RxErrors, RxDropped uint64
+	TxPackets, TxBytes, TxErrors, TxDropped uint64
 }
 
 // maxShown bounds how many routes are listed: a box in a large network may have learned many.
@@ -38,6 +45,9 @@ func Show() (s Shown, err error) {
 		a := l.Attrs()
 		names[a.Index] = a.Name
 		one := ShownLink{Name: a.Name, Kind: l.Type(), MAC: a.HardwareAddr.String(), Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MTU: a.MTU}
+		if c := a.Statistics; c != nil {
+			one.Counters = Counters{c.RxPackets, c.RxBytes, c.RxErrors, c.RxDropped, c.TxPackets, c.TxBytes, c.TxErrors, c.TxDropped}
+		}
 		addrs, err := netlink.AddrList(l, netlink.FAMILY_ALL)
 		if err != nil {
 			return s, fmt.Errorf("listing addresses of %s: %w", a.Name, err)
