@@ -72,6 +72,11 @@ image: build ## the disk image of the appliance, in bin/image (root; four minute
 	image/tools
 	image/build
 
+update-images: build ## two versions for the tests of updates in QEMU, in bin/update (root; six minutes); before MEETZONE_LONG=1 go test -run TestVMUpdate ./image
+	@.ci/need $(IMAGE_PACKAGES)
+	image/tools
+	image/update-images
+
 run-vm: ## boots the image in QEMU, with its serial console in this terminal (HTTPS=PORT MEDIA=PORT lead to the box)
 	@.ci/need $(VM_PACKAGES)
 	HTTPS=$(HTTPS) MEDIA=$(MEDIA) exec image/run-vm
@@ -114,4 +119,4 @@ lint: need-build lint-fast ## gofmt, go vet, staticcheck
 clean: ## removes what was built, never the state
 	rm -rf bin
 
-.PHONY: help need-build need-test build run image run-vm test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
+.PHONY: help update-images need-build need-test build run image run-vm test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
