@@ -181,6 +181,12 @@ func (d *Daemon) Console(t testing.TB, kind string, width, height int, flags ...
 	return RunOnTerminal(t, cmd, width, height)
 }
 
+// Program is the path of a program of the product, built for the tests.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	return filepath.Join(binaries(t), name)
+}
+
 // RunOnTerminal starts a program on a terminal of its own. With no size, the terminal does not say how large it is, like a serial line.
 func RunOnTerminal(t testing.TB, cmd *exec.Cmd, width, height int) *Terminal {
 	t.Helper()

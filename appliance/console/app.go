@@ -289,6 +289,9 @@ func (a *app) look() tea.Cmd {
 	if a.calls > 8 { // the box is slow: do not heap up questions
 		return nil
 	}
+	if r, rescues := a.stack[0].(*rescueScreen); rescues {
+		return r.look(a)
+	}
 	if g, locked := a.stack[0].(*gate); locked {
 		if a.silent != nil || !g.known {
 			return a.begin()
@@ -303,6 +306,9 @@ func (a *app) look() tea.Cmd {
 		if needsLogin(err) {
 			a.say("You have been logged out.")
 			return a.lock()
+		}
+		if told := new(adminapi.Error); errors.As(err, &told) && told.Code == adminapi.CodeUnknown {
+			return a.begin() // a rescue answers in the daemon's place
 		}
 		if a.silent = err; err != nil {
 			return nil

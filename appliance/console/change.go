@@ -91,7 +91,7 @@ func commit(a *app, from screen, done func(a *app) tea.Cmd) tea.Cmd {
 		a.told = ""
 		a.drop(from)
 		a.status.Waiting = &adminapi.Waiting{Revision: r.Number, Before: r.Number - 1, LeftS: int64((confirmWithin + time.Since(a.seen)) / time.Second)}
-		return a.push(newTrial(r, done))
+		return tea.Batch(a.push(newTrial(r, done)), a.look())
 	})
 }
 

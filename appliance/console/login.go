@@ -34,8 +34,14 @@ func (a *app) enter(s adminapi.Session) tea.Cmd {
 	if s.MustChange {
 		return a.push(passwordForm(s.User, true))
 	}
-	a.stack = []screen{new(home)}
-	return a.look()
+	return askAll(a, nil, a.client.Rescue, func(r adminapi.Rescue, err error) tea.Cmd {
+		if err == nil {
+			a.rescue(r)
+			return nil
+		}
+		a.stack = []screen{new(home)} // a daemon that runs does not know the question
+		return a.look()
+	})
 }
 
 func (*gate) title() string { return "Locked" }
