@@ -54,7 +54,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newNetworkCommand(), newFirewallCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
 		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
-		newUserCommand(), newAuditCommand(), newBackupCommand(), newRescueCommand(), newLoginCommand(), newLogoutCommand())
+		newUserCommand(), newAuditCommand(), newBackupCommand(), newRescueCommand(), newSupportCommand(), newLoginCommand(), newLogoutCommand())
 	root.AddCommand(newUpdateCommand())
 	root.AddCommand(newConsoleCommand(), newTuningCommand())
 	return root
