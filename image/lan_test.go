@@ -72,13 +72,13 @@ func newLAN(t *testing.T, clients int) *lan {
 // machine is one that boots the image on the LAN.
 func (l *lan) machine(t *testing.T, credentials map[string]string) *qemu.Machine {
 	t.Helper()
-	return l.machineWith(t, "", credentials)
+	return l.machineWith(t, "", "", credentials)
 }
 
-// machineWith is one with a first configuration beside the system.
-func (l *lan) machineWith(t *testing.T, seed string, credentials map[string]string) *qemu.Machine {
+// machineWith is one with first configurations beside the system and on a stick.
+func (l *lan) machineWith(t *testing.T, seed, stick string, credentials map[string]string) *qemu.Machine {
 	t.Helper()
-	return qemu.NewMachine(t, qemu.MachineConfig{Disk: disk, Tap: "tap0", Command: l.hub.Command, Seed: seed, Credentials: credentials})
+	return qemu.NewMachine(t, qemu.MachineConfig{Disk: disk, Tap: "tap0", Command: l.hub.Command, Seed: seed, Stick: stick, Credentials: credentials})
 }
 
 // meeting makes one, as the web page does.

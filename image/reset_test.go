@@ -34,11 +34,11 @@ func long(t *testing.T) {
 	needImage(t)
 }
 
-// TestVMFactoryReset: a file beside the system is the first configuration; a factory reset deletes the state by the entry of the boot menu, and the box comes back as new.
+// TestVMFactoryReset: a file beside the system is the first configuration, and one on a stick comes before it; a factory reset deletes the state by the entry of the boot menu, and the box comes back as new.
 func TestVMFactoryReset(t *testing.T) {
 	long(t)
 	l := newLAN(t, 1)
-	m := l.machineWith(t, "zone:\n  name: Seeded\n", map[string]string{
+	m := l.machineWith(t, "zone:\n  name: Beside\n", "zone:\n  name: On the stick\n", map[string]string{
 		"systemd.extra-unit.told.service":               tellZone,
 		"systemd.extra-unit.reset.service":              askForReset,
 		"systemd.unit-dropin.multi-user.target~50reset": "[Unit]\nWants=told.service reset.service\n",
@@ -46,8 +46,8 @@ func TestVMFactoryReset(t *testing.T) {
 	})
 	m.Start()
 	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
-	if name := m.Serial.Expect(`zone is called (.*)`, patience)[1]; strings.Trim(name, `" `) != "Seeded" {
-		t.Errorf("the zone is called %s: the file beside the system was not taken", name)
+	if name := m.Serial.Expect(`zone is called (.*)`, patience)[1]; strings.Trim(name, `" `) != "On the stick" {
+		t.Errorf("the zone is called %s: the file on the stick was not taken", name)
 	}
 	m.Serial.Expect(`factory reset`, patience)
 	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)

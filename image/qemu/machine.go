@@ -36,6 +36,8 @@ type MachineConfig struct {
 	Credentials map[string]string
 	// Seed becomes the file meetzone.yaml on the EFI system partition.
 	Seed string
+	// Stick becomes the file meetzone.yaml on a USB stick with a file system called MEETZONE.
+	Stick string
 }
 
 // Machine is a computer that boots a disk through firmware (OVMF), and can be cut from its power.
@@ -98,8 +100,22 @@ func NewMachine(t testing.TB, cfg MachineConfig) *Machine {
 	if err := os.WriteFile(m.file("vars.fd"), vars, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if cfg.Stick != "" {
+		m.makeStick()
+	}
 	t.Cleanup(m.PowerCut)
 	return m
+}
+
+// makeStick makes the stick's file system and its one file.
+func (m *Machine) makeStick() {
+	m.t.Helper()
+	text, stick := m.file("stick.yaml"), m.file("stick.raw")
+	if err := os.WriteFile(text, []byte(m.cfg.Stick), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	m.run("mformat", "-C", "-i", stick, "-T", "65536", "-h", "64", "-s", "32", "-v", "MEETZONE", "::")
+	m.run("mcopy", "-i", stick, text, "::meetzone.yaml")
 }
 
 // seeded is a copy of the disk with the seed on its first partition, which begins at 1 MiB and is the EFI system partition.
@@ -157,6 +173,9 @@ func (m *Machine) arguments(serial, log string) []string {
 		"-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"}
 	if m.cfg.Tap != "" {
 		args = append(args, "-netdev", "tap,id=lan,ifname="+m.cfg.Tap+",script=no,downscript=no", "-device", "virtio-net-pci,netdev=lan,mac=52:54:00:6d:7a:01")
+	}
+	if m.cfg.Stick != "" {
+		args = append(args, "-device", "qemu-xhci", "-drive", "if=none,id=stick,format=raw,file="+m.file("stick.raw"), "-device", "usb-storage,drive=stick,removable=on")
 	}
 	names := make([]string, 0, len(m.cfg.Credentials))
 	for name := range m.cfg.Credentials {
