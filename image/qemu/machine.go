@@ -186,7 +186,7 @@ func (m *Machine) arguments(serial, log string) []string {
 		args = append(args, "-smbios", "type=11,value=io.systemd.credential.binary:"+name+"="+base64.StdEncoding.EncodeToString([]byte(m.cfg.Credentials[name])))
 	}
 	// A computer that is busy with other things lets a guest stand still for longer than a box in a rack ever does.
-	extra := "systemd.default_device_timeout_sec=600 systemd.watchdog_sec=600"
+	extra := "systemd.default_device_timeout_sec=600 systemd.watchdog_sec=600 systemd.show_status=yes"
 	if len(names) > 0 {
 		extra += " systemd.import_credentials=yes"
 	}
