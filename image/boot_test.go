@@ -6,20 +6,23 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"meetzone/image/qemu"
 )
 
 // patience is for a machine without KVM on a computer that has other work.
 const patience = 8 * time.Minute
 
-// look is a unit that comes to the machine through its firmware and tells on the console what runs there.
+// look is a unit that comes to the machine through its firmware and tells on the second serial line what runs there.
 const look = `[Unit]
 After=meetzone.service
 [Service]
 Type=exec
 StandardOutput=tty
-TTYPath=/dev/ttyS0
+TTYPath=/dev/ttyS1
 ExecStart=/bin/sh -c 'systemctl is-system-running --wait; echo; echo look:begin; \
   systemctl --failed --no-legend --plain | sed "s/^/failed /"; \
+  for u in $(systemctl --failed --no-legend --plain | cut -d" " -f1); do journalctl -b -u $u -o cat -n 6 --no-pager | sed "s/^/failed    /"; done; \
   systemctl list-units --type=service --state=running --no-legend --plain | sed "s/^/running /"; \
   systemctl list-units --type=socket --no-legend --plain | sed "s/^/socket /"; \
   for f in tcp tcp6 udp udp6; do sed "s/^/$f /" /proc/net/$f; done; \
@@ -27,6 +30,7 @@ ExecStart=/bin/sh -c 'systemctl is-system-running --wait; echo; echo look:begin;
   systemd-analyze time | sed "s/^/time /"; systemd-analyze blame | head -12 | sed "s/^/blame /"; \
   systemctl show -p RuntimeWatchdogUSec -p WatchdogDevice | sed "s/^/watchdog /"; \
   cat /etc/machine-id | sed "s/^/machine-id /"; cat /etc/os-release | sed "s/^/os /"; \
+  appliance status | sed "s/^/status /"; \
   echo look:end'
 `
 
@@ -85,18 +89,38 @@ func TestVMFirstBoot(t *testing.T) {
 	m := l.machine(t, lookCredentials)
 	began := time.Now()
 	m.Start()
-	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
+	m.Serial.Expect(firstScreen, patience)
 	t.Logf("the first screen was there after %v", time.Since(began).Round(time.Second))
-	found := lookAt(m.Serial.Expect(`(?s)look:begin\n(.*)look:end`, patience)[1])
+	found := lookOn(m)
 	found.check(t)
+	found.started(t, "The box started for the first time.")
 	number := l.meeting(t)
 	l.meet(t, number)
 
 	m.PowerCut()
 	m.Start()
-	m.Serial.Expect(`Last start +The machine lost its power or was reset\.`, patience)
-	if again := lookAt(m.Serial.Expect(`(?s)look:begin\n(.*)look:end`, patience)[1]); len(again["failed"]) > 0 {
+	m.Serial.Expect(firstScreen, patience)
+	again := lookOn(m)
+	again.started(t, "The machine lost its power or was reset.")
+	if len(again["failed"]) > 0 {
 		t.Errorf("after the power cut these units failed: %q", again["failed"])
+	}
+}
+
+// firstScreen is on the console of a box that nobody has configured.
+const firstScreen = `This box is new`
+
+// lookOn waits for what the unit tells.
+func lookOn(m *qemu.Machine) seen {
+	return lookAt(m.Notes.Expect(`(?s)look:begin\n(.*)look:end`, patience)[1])
+}
+
+// started holds the box to what it says of the cause of its start.
+func (s seen) started(t *testing.T, want string) {
+	t.Helper()
+	status := strings.Join(s["status"], "\n")
+	if found := regexp.MustCompile(`(?m)^Last start +(.*)$`).FindStringSubmatch(status); found == nil || found[1] != want {
+		t.Errorf("status says:\n%s\nand not: %s", status, want)
 	}
 }
 

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// tellZone says on the console what the configuration calls the zone.
+// tellZone says on the second serial line what the configuration calls the zone.
 const tellZone = `[Unit]
 After=meetzone.service
 [Service]
 Type=exec
 StandardOutput=tty
-TTYPath=/dev/ttyS0
-ExecStart=/bin/sh -c 'until appliance config show >/run/shown; do sleep 1; done; echo; sed -n "s/^ *name: */zone is called /p" /run/shown | head -1'
+TTYPath=/dev/ttyS1
+ExecStart=/bin/sh -c 'until appliance config show >/run/shown; do sleep 1; done; echo; sed -n "s/^ *name: */zone is called /p" /run/shown | head -1; appliance status | grep "Last start"'
 `
 
 // askForReset starts what the console and the command line start for a factory reset, on a start that is none.
@@ -45,10 +45,14 @@ func TestVMFactoryReset(t *testing.T) {
 		slowDaemon: slowDaemonUnit,
 	})
 	m.Start()
-	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
-	if name := m.Serial.Expect(`zone is called (.*)`, patience)[1]; strings.Trim(name, `" `) != "On the stick" {
+	m.Serial.Expect(firstScreen, patience)
+	if name := m.Notes.Expect(`zone is called (.*)`, patience)[1]; strings.Trim(name, `" `) != "On the stick" {
 		t.Errorf("the zone is called %s: the file on the stick was not taken", name)
 	}
+	m.Notes.Expect(`Last start`, patience)
 	m.Serial.Expect(`factory reset`, patience)
-	m.Serial.Expect(`Last start +The box started for the first time\.`, patience)
+	m.Serial.Expect(firstScreen, patience)
+	if cause := m.Notes.Expect(`Last start +(.*)`, patience)[1]; cause != "The box started for the first time." {
+		t.Errorf("after the reset: %s", cause)
+	}
 }

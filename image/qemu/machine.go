@@ -42,7 +42,8 @@ type MachineConfig struct {
 
 // Machine is a computer that boots a disk through firmware (OVMF), and can be cut from its power.
 type Machine struct {
-	Serial *Serial
+	Serial *Serial // the first serial line, ttyS0: the console
+	Notes  *Serial // the second, ttyS1, on which units of tests tell
 
 	t      testing.TB
 	cfg    MachineConfig
@@ -144,9 +145,9 @@ func (m *Machine) run(name string, args ...string) {
 func (m *Machine) Start() {
 	m.t.Helper()
 	m.starts++
-	serial, log := m.file(fmt.Sprintf("serial%d", m.starts)), m.file(fmt.Sprintf("serial%d.log", m.starts))
+	serial, notes, log := m.file(fmt.Sprintf("serial%d", m.starts)), m.file(fmt.Sprintf("notes%d", m.starts)), m.file(fmt.Sprintf("serial%d.log", m.starts))
 	ctx, cancel := context.WithCancel(context.Background())
-	m.cmd = m.cfg.Command(ctx, "qemu-system-x86_64", m.arguments(serial, log)...)
+	m.cmd = m.cfg.Command(ctx, "qemu-system-x86_64", m.arguments(serial, notes, log)...)
 	m.said = new(strings.Builder)
 	m.cmd.Stdout, m.cmd.Stderr = m.said, m.said
 	if err := m.cmd.Start(); err != nil {
@@ -159,16 +160,17 @@ func (m *Machine) Start() {
 		defer cancel()
 		_ = m.cmd.Wait()
 	}()
-	m.Serial = m.connect(serial)
+	m.Serial, m.Notes = m.connect(serial), m.connect(notes)
 }
 
 // arguments are QEMU's.
-func (m *Machine) arguments(serial, log string) []string {
+func (m *Machine) arguments(serial, notes, log string) []string {
 	args := []string{"-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off", "-smp", "2", "-m", fmt.Sprint(m.cfg.MemoryMB),
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-uuid", m.cfg.UUID,
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + firmwareCode, "-drive", "if=pflash,format=raw,unit=1,file=" + m.file("vars.fd"),
 		"-drive", "if=none,id=disk,format=qcow2,discard=unmap,cache=writeback,file=" + m.disk, "-device", "virtio-blk-pci,drive=disk,bootindex=1",
 		"-chardev", "socket,id=serial,server=on,wait=off,path=" + serial + ",logfile=" + log, "-serial", "chardev:serial",
+		"-chardev", "socket,id=notes,server=on,wait=off,path=" + notes, "-serial", "chardev:notes",
 		"-qmp", "unix:" + m.file("qmp") + ",server=on,wait=off",
 		"-device", "virtio-rng-pci", "-device", "i6300esb", "-action", "watchdog=reset"}
 	if m.cfg.Tap != "" {
