@@ -78,6 +78,10 @@ update-images: build ## two versions for the tests of updates in QEMU, in bin/up
 	image/tools
 	image/update-images
 
+test-image: image ## builds the image and boots it: first screen, what runs, a meeting with marks on the wire, a power cut (root; 8 minutes)
+	@.ci/need $(TEST_PACKAGES)
+	MEETZONE_IMAGE=1 go test -count 1 -timeout 30m -run '^TestVM' -v ./image
+
 run-vm: ## boots the image in QEMU, with its serial console in this terminal (HTTPS=PORT MEDIA=PORT lead to the box)
 	@.ci/need $(VM_PACKAGES)
 	HTTPS=$(HTTPS) MEDIA=$(MEDIA) exec image/run-vm
@@ -120,4 +124,4 @@ lint: need-build lint-fast ## gofmt, go vet, staticcheck
 clean: ## removes what was built, never the state
 	rm -rf bin
 
-.PHONY: help update-images need-build need-test build run image run-vm test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
+.PHONY: help update-images need-build need-test build run image test-image run-vm test test-long impaired bench bench-dataplane fuzz lint lint-fast clean
