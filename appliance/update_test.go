@@ -32,6 +32,7 @@ type slotBox struct {
 
 // imageView makes the mount namespace. With a /run of its own nothing in it reaches the systemd of the machine that the test runs on, which would restart it.
 const imageView = `set -e
+umask 0077 # as in the units
 mount -t tmpfs none /run
 mount -t tmpfs none /sys
 mkdir -p /sys/block/dm-0/dm /sys/block/dm-0/slaves/full2 /sys/class/block /sys/devices/full/full2
@@ -46,6 +47,7 @@ mount -t tmpfs none /var/lib
 mkdir /var/lib/meetzone-update
 mount --bind "$BOX/ledger" /var/lib/meetzone-update
 mount -t tmpfs none /usr/share
+chmod 755 /usr/share
 mkdir /usr/share/meetzone
 cp "$BOX/root.pub" /usr/share/meetzone/update-root.pub
 exec "$@"`

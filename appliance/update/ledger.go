@@ -130,7 +130,7 @@ func replaceFile(path string, content []byte, mode os.FileMode) (err error) {
 		return err
 	}
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil { // whatever the umask is: the daemon reads the ledger
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
