@@ -130,7 +130,10 @@ func replaceFile(path string, content []byte, mode os.FileMode) (err error) {
 		return err
 	}
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil { // whatever the umask is: the daemon reads the ledger
+	if mode&0o077 != 0 { // for others, whatever the umask is; vfat, which has no modes, is root's alone
+		err = errors.Join(err, f.Chmod(mode))
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
