@@ -28,20 +28,20 @@ func TestNetnsSuspended(t *testing.T) {
 		people[i].wire = lab.Box.Capture(t, people[i].client.BoxIface, func(p nstest.Packet) bool { return p.Src.Addr() == addr && len(p.Payload) > 0 })
 		people[i].sentOver(t, dataplane.UDP, time.Now(), 10*time.Second)
 	}
-	type suspension struct{ length, limit time.Duration }
-	rows := []suspension{{6 * time.Second, 1500 * time.Millisecond}}
+	const limit = 1500 * time.Millisecond
+	lengths := []time.Duration{6 * time.Second}
 	if long() {
-		rows = append(rows, suspension{26 * time.Second, 2500 * time.Millisecond}) // everything begins anew: the channel, then the media
+		lengths = append(lengths, 26*time.Second)
 	}
-	for _, row := range rows {
+	for _, length := range lengths {
 		for _, p := range people {
-			t.Logf("%s is suspended for %v", p.name, row.length)
-			suspend(t, p.client, row.length)
+			t.Logf("%s is suspended for %v", p.name, length)
+			suspend(t, p.client, length)
 			p.wire.Reset()
 			since := time.Now()
 			heard := wireOf(t, p.client)
-			p.sentOver(t, dataplane.UDP, since, row.limit)
-			within(t, p.name+" hears", heard, dataplane.UDP, since, row.limit)
+			p.sentOver(t, dataplane.UDP, since, limit)
+			within(t, p.name+" hears", heard, dataplane.UDP, since, limit)
 		}
 	}
 	seesAndHears(t, cat, "Cat")
