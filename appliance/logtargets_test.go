@@ -173,10 +173,12 @@ func TestSyslogServer(t *testing.T) {
 	r := newRsyslog(t)
 	d := newTargetDaemon(t, storagetest.Open(t, storage.Config{}))
 	defer d.targets.close()
-	for name, target := range map[string]config.LogTarget{
-		"tls": {URL: "tls://" + r.tls, CA: r.ca, Log: true}, "tcp": {URL: "tcp://" + r.tcp, Log: true},
-	} {
-		d.applyTargets(t, target)
+	for _, one := range []struct { // the last one is looked at below
+		name   string
+		target config.LogTarget
+	}{{"tls", config.LogTarget{URL: "tls://" + r.tls, CA: r.ca, Log: true}}, {"tcp", config.LogTarget{URL: "tcp://" + r.tcp, Log: true}}} {
+		name := one.name
+		d.applyTargets(t, one.target)
 		who := "ada-" + name
 		if err := d.audit.Append(t.Context(), audit.Entry{Who: who, Verb: "config commit", Detail: `quotes " ] \ and ä`, Kind: audit.Done, Result: "done"}); err != nil {
 			t.Fatal(err)
