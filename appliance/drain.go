@@ -28,9 +28,21 @@ const (
 	recordDrain = "drain"
 )
 
+// drainZone is what a drain needs of the zone controller.
+type drainZone interface {
+	SetDrain(on bool, reason string)
+	Forewarn(reason string, at time.Time)
+	SendAway()
+	Members() int
+	Meetings(ctx context.Context) []zonectl.MeetingInfo
+	Meeting(ctx context.Context, number string) (zonectl.MeetingInfo, error)
+}
+
+var _ drainZone = (*zonectl.Controller)(nil)
+
 // drainer takes the box out of service and back. The state outlives the daemon; the controller does what follows from it.
 type drainer struct {
-	zone    *zonectl.Controller
+	zone    drainZone
 	table   *storage.Table[string, drainRecord]
 	changed chan struct{} // has room for one: wakes runDrain
 
@@ -41,7 +53,7 @@ type drainer struct {
 var _ admin.Drainer = (*drainer)(nil)
 
 // openDrainer goes on with the drain of an earlier run.
-func openDrainer(store *storage.Store, zone *zonectl.Controller) (*drainer, error) {
+func openDrainer(store *storage.Store, zone drainZone) (*drainer, error) {
 	table, err := storage.OpenTable[string, drainRecord](store, tableDrain)
 	if err != nil {
 		return nil, err
@@ -52,6 +64,9 @@ func openDrainer(store *storage.Store, zone *zonectl.Controller) (*drainer, erro
 		return nil, fmt.Errorf("reading whether the box drains: %w", err)
 	}
 	if found {
+		if !record.Until.IsZero() {
+			record.Until = time.Now().Add(time.Until(record.Until)) // from here on by the monotonic clock, as a deadline of this run
+		}
 		d.now = &record
 		zone.SetDrain(true, record.Reason)
 	}
@@ -113,6 +128,7 @@ func (d *drainer) Draining(ctx context.Context) adminapi.Draining {
 	if s := d.state(); s != nil {
 		out = *s
 	}
+	out.Alone = d.zone.Members() < 2
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	out.Left = []adminapi.Meeting{}
@@ -130,25 +146,50 @@ func (d *drainer) Draining(ctx context.Context) adminapi.Draining {
 // sweepEvery is how often runDrain looks, after the deadline, for people who have come back into a meeting that outlived a restart.
 const sweepEvery = time.Second
 
-// runDrain tells whoever is left at the deadline, and sends them away.
-func (d *drainer) runDrain(ctx context.Context) error {
-	for {
-		var deadline <-chan time.Time // nil: none
-		if now := d.record(); now != nil && !now.Until.IsZero() {
-			wait := time.Until(now.Until)
-			if wait <= 0 {
-				d.zone.SendAway()
-				wait = sweepEvery
-			}
-			deadline = time.After(wait)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-d.changed:
-		case <-deadline:
+// warnBefore is how long before the deadline people are reminded of it, longest first.
+var warnBefore = [...]time.Duration{10 * time.Minute, 5 * time.Minute, time.Minute}
+
+// untilNext is how long it is to the next reminder, or to the deadline, when so much is left.
+func untilNext(left time.Duration) time.Duration {
+	for _, before := range warnBefore {
+		if left > before {
+			return left - before
 		}
 	}
+	return left
+}
+
+// runDrain tells people of a deadline when it is set or changed, reminds them ahead of it, and at the deadline sends away whoever is left.
+func (d *drainer) runDrain(ctx context.Context) error {
+	for {
+		wake, stop := d.step()
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-d.changed:
+			stop()
+		case <-wake:
+		}
+	}
+}
+
+// step does what is due, and returns when something is next; a nil channel: not before a change.
+func (d *drainer) step() (wake <-chan time.Time, stop func()) {
+	now := d.record()
+	if now == nil || now.Until.IsZero() {
+		d.zone.Forewarn("", time.Time{})
+		return nil, func() {}
+	}
+	wait := sweepEvery
+	if left := time.Until(now.Until); left > 0 {
+		d.zone.Forewarn(now.Reason, now.Until)
+		wait = untilNext(left)
+	} else {
+		d.zone.SendAway()
+	}
+	timer := time.NewTimer(wait)
+	return timer.C, func() { timer.Stop() }
 }
 
 // ---- the commands
@@ -160,7 +201,7 @@ func newDrainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Let nobody new in, while meetings go on; without a reason, show who is left",
-		Long: "With --reason, nobody new is let in from now on: people are told the reason. Who is in a meeting stays; with --deadline, whoever is left then is told and sent away. " +
+		Long: "With --reason, nobody new is let in from now on: people are told the reason. Who is in a meeting stays; with --deadline, they are told at once, reminded 10, 5 and 1 minutes before, and whoever is left then is sent away. " +
 			"This survives a restart, and ends with `appliance undrain`.\n\nWithout --reason, it shows whether the box drains, and who is left.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -219,6 +260,9 @@ func printDraining(w io.Writer, d adminapi.Draining) {
 		table(w, [][]string{{"Draining", drainSentence(d)}, {"Since", when(d.Since)}})
 	} else {
 		fmt.Fprintln(w, "The box is in service. `appliance drain --reason TEXT` takes it out.")
+	}
+	if d.Alone {
+		fmt.Fprintln(w, "No other member could take over: this zone is one box.")
 	}
 	if len(d.Left) == 0 {
 		fmt.Fprintln(w, "Nobody is in a meeting.")

@@ -64,9 +64,11 @@ type Controller struct {
 	others    holders                // has a lock of its own
 	running   atomic.Pointer[Config] // complete
 	drain     atomic.Pointer[string] // reason, nil while the box serves
-	guesses   *guesses
-	starts    *allowance
-	geoip     atomic.Pointer[geoip.File]
+	// forewarned is what people were told of the deadline of the drain, nil where there is none.
+	forewarned atomic.Pointer[forewarning]
+	guesses    *guesses
+	starts     *allowance
+	geoip      atomic.Pointer[geoip.File]
 
 	refreshed time.Time // Run's: when the Geo-IP file was last looked at
 

@@ -214,6 +214,9 @@ func (m *meeting) admit(j join) (*session, error) {
 	}
 	s.channel = j.channel
 	m.enter(s)
+	if f := m.c.forewarned.Load(); f != nil {
+		s.forewarn(f)
+	}
 	s.attach(j.channel.out, append([][]byte{m.welcome(s, j.version, false)}, m.roster.snapshot(m.entries(), 0, m.encode)...)...)
 	m.direct()
 	return s, nil

@@ -23,6 +23,7 @@ const (
 	latestLayers
 	latestRates
 	latestQuality // of the monitor, not of the router
+	latestDrain   // of Forewarn
 	numLatest
 )
 

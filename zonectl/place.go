@@ -24,6 +24,9 @@ func (c *Controller) routers() []placement.Router {
 	return []placement.Router{own}
 }
 
+// Members is how many boxes the zone has that could take meetings over from one another, this one included.
+func (c *Controller) Members() int { return len(c.routers()) }
+
 // placeIn chooses the router for somebody who joins a meeting. Meetings that run here are on this box's router.
 func (c *Controller) placeIn(meeting string) (placement.Router, error) {
 	present := ""

@@ -147,6 +147,8 @@ func message(e mmr.Event) wire.Message {
 		return ratesMessage(e)
 	case wire.Quality:
 		return e
+	case forewarning:
+		return e.message()
 	}
 	return nil
 }

@@ -290,9 +290,10 @@ type Draining struct {
 	On     bool      `json:"on"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
-	Until  time.Time `json:"until,omitzero"` // the deadline, where there is one
-	Over   bool      `json:"over,omitempty"` // it has passed: everybody was sent away, and still nobody is let in
-	Left   []Meeting `json:"left,omitempty"` // with their participants; not in Status
+	Until  time.Time `json:"until,omitzero"`  // the deadline, where there is one
+	Over   bool      `json:"over,omitempty"`  // it has passed: everybody was sent away, and still nobody is let in
+	Alone  bool      `json:"alone,omitempty"` // no other member of the zone could take meetings over; not in Status
+	Left   []Meeting `json:"left,omitempty"`  // with their participants; not in Status
 }
 
 // Power restarts the machine, or switches it off. Meetings end; whoever is in one is told.

@@ -60,7 +60,7 @@ var kinds = tabulate(
 	of[Welcome](ByServer), of[Offer](ByServer), of[Participants](ByServer), of[Joined](ByServer), of[Left](ByServer),
 	of[MeetingChanged](ByServer), of[Slots](ByServer), of[SendLayers](ByServer), of[SendRates](ByServer), of[Speaker](ByServer), of[SendCodecs](ByServer), of[Transports](ByServer),
 	of[Chat](ByServer), of[Quality](ByServer),
-	of[Muted](ByServer), of[RoleChanged](ByServer), of[Failure](ByServer), of[Bye](ByServer), of[Pong](ByServer),
+	of[Muted](ByServer), of[RoleChanged](ByServer), of[Drain](ByServer), of[Failure](ByServer), of[Bye](ByServer), of[Pong](ByServer),
 )
 
 type entry struct {

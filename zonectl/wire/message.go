@@ -226,6 +226,13 @@ type (
 		Role Role `json:"role"`
 	}
 
+	// Drain says ahead that the box will send everybody away, when, and why. Not On: it will not, after all.
+	Drain struct {
+		On     bool   `json:"on"`
+		Reason string `json:"reason,omitempty"` // as the administrator wrote it
+		LeftS  int    `json:"left_s,omitempty"` // seconds until then, from the moment of sending; 1 to MaxLeftS while On
+	}
+
 	// Failure says that a message could not be obeyed; the session goes on.
 	Failure struct {
 		About string `json:"about"` // type of the message that failed
@@ -270,6 +277,9 @@ const (
 	MaxTitle = 200
 )
 
+// MaxLeftS bounds Drain.LeftS: a week.
+const MaxLeftS = 7 * 24 * 3600
+
 // MaxVideoSlots is the largest number of video slots a client may ask for.
 const MaxVideoSlots = 49
 
@@ -304,6 +314,7 @@ func (Quality) Type() string        { return "quality" }
 func (Chat) Type() string           { return "chat" }
 func (Muted) Type() string          { return "muted" }
 func (RoleChanged) Type() string    { return "role-changed" }
+func (Drain) Type() string          { return "drain" }
 func (Failure) Type() string        { return "failure" }
 func (Bye) Type() string            { return "bye" }
 func (Pong) Type() string           { return "pong" }

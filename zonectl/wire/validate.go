@@ -107,6 +107,7 @@ func (m *SendChat) clean()       { m.Text = CleanText(m.Text, len(m.Text)) }
 func (m *Chat) clean()           { m.Text, m.Name = CleanText(m.Text, MaxChat), CleanLine(m.Name, MaxName) }
 func (m *Welcome) clean()        { m.Meeting.Title = CleanLine(m.Meeting.Title, MaxTitle) }
 func (m *MeetingChanged) clean() { m.Meeting.Title = CleanLine(m.Meeting.Title, MaxTitle) }
+func (m *Drain) clean()          { m.Reason = CleanLine(m.Reason, MaxTitle) }
 func (m *Joined) clean()         { m.Participant.Name = CleanLine(m.Participant.Name, MaxName) }
 
 func (m *Participants) clean() {
@@ -394,6 +395,17 @@ func (m Muted) validate() error {
 func (m RoleChanged) validate() error {
 	var c checks
 	c.role(m.Role)
+	return c.err()
+}
+
+func (m Drain) validate() error {
+	var c checks
+	c.length("reason", m.Reason, 0, MaxTitle)
+	if m.On {
+		c.between("left_s", m.LeftS, 1, MaxLeftS)
+	} else {
+		c.that(m.LeftS == 0 && m.Reason == "", "reason and left_s: only while on")
+	}
 	return c.err()
 }
 

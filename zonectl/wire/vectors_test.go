@@ -61,6 +61,8 @@ var vectors = map[string]Message{
 	"chat":         Chat{State: 11, Participant: "anna", Name: "Anna", Text: "<b>not bold</b>", Sent: 1700000000123},
 	"muted":        Muted{Medium: Audio, Muted: true, By: "anna"},
 	"role-changed": RoleChanged{Role: RoleHost},
+	"drain":        Drain{On: true, Reason: "Maintenance until 14:00", LeftS: 600},
+	"drain-off":    Drain{},
 	"failure":      Failure{About: "set-share", Error: Error{Code: CodePolicy, Text: "Somebody else is sharing.", Advice: "Ask them to stop first."}},
 	"bye":          Bye{Error: Error{Code: CodeDrain, Text: "The zone is going out of service.", Advice: "Try again later.", Retry: 60}},
 	"pong":         Pong{Sent: 1700000000123},

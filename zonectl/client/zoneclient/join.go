@@ -80,6 +80,9 @@ func (o *joinOptions) run(ctx context.Context, out io.Writer) error {
 		if recorder != nil {
 			recorder.event(message)
 		}
+		if drain, ok := message.(wire.Drain); ok && !o.asJSON {
+			printDrain(out, drain)
+		}
 	}
 	stats, err := o.stay(ctx, cfg, sources, recorder, restless)
 	if recorder != nil {
@@ -157,6 +160,15 @@ func (o *joinOptions) stay(ctx context.Context, cfg client.Config, sources *sour
 		return client.Stats{}, session.Err()
 	}
 	return session.Stats(), nil
+}
+
+// printDrain says that everybody will be sent away, or will not after all.
+func printDrain(out io.Writer, d wire.Drain) {
+	if !d.On {
+		fmt.Fprintln(out, "The box no longer sends everybody away: the meeting can go on.")
+		return
+	}
+	fmt.Fprintf(out, "In %v the box sends everybody away: %s\n", time.Duration(d.LeftS)*time.Second, d.Reason)
 }
 
 // printProgress shows a stage that has ended.

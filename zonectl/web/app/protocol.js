@@ -68,6 +68,7 @@ const SERVER = {
   chat: object({ state: number, participant: string, name: string, text: string, sent: number }),
   muted: object({ medium, muted: boolean, by: string }),
   'role-changed': object({ role: string }),
+  drain: object({ on: boolean, reason: optional(string), left_s: optional(number) }),
   failure: object({ about: string, error: isError }),
   bye: object({ error: isError }),
   pong: object({ sent: number }),

@@ -174,6 +174,7 @@ export class Session {
       this.#lastState = 0;
       this.#generation = -1;
       this.#answered = -1;
+      this.#store.update({ drain: null }); // said again where it holds
     }
     const returning = this.#store.state.screen === 'meeting';
     this.#store.update({ joining: '', online: true, me: participant, role, meeting, trouble: null, screen: 'meeting' });

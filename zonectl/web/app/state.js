@@ -1,5 +1,6 @@
 /** What the store holds. */
 
+import { drainOf } from './drain.js';
 import { initialLocal } from './media.js';
 import { pref } from './prefs.js';
 
@@ -45,6 +46,7 @@ import { pref } from './prefs.js';
  * @property {string} pinned participant
  * @property {number} page
  * @property {Panel} panel
+ * @property {import('./drain.js').Drain|null} drain that everybody will be sent away, or will not after all
  * @property {Notice[]} notices
  */
 
@@ -69,6 +71,7 @@ export const NO_STAY = Object.freeze({
   online: false,
   media: /** @type {State['media']} */ ('connecting'),
   blocked: false,
+  drain: /** @type {State['drain']} */ (null),
   videos: 0,
   pinned: '',
   page: 0,
@@ -128,6 +131,7 @@ export const REDUCERS = {
     unread: panel === 'chat' || participant === me ? unread : unread + 1,
   }),
   'role-changed': (_, { role }) => ({ role }),
+  drain: (_, message) => ({ drain: drainOf(message, Date.now()) }),
 };
 
 let lastNotice = 0;

@@ -20,6 +20,8 @@ test('messages of the server are taken whole, unknown ones left aside', () => {
     { type: 'send-layers', media: [{ medium: 'video', rids: [] }] },
     { type: 'send-rates', ceilings: [{ medium: 'video', rid: 'm', bitrate: 380000 }, { medium: 'content', bitrate: 400000 }] },
     { type: 'bye', error: { code: 'ended', text: 'T' } },
+    { type: 'drain', on: true, reason: 'cables', left_s: 600 },
+    { type: 'drain', on: false },
     { type: 'pong', sent: 1 },
   ];
   for (const message of good) assert.deepEqual(decode(JSON.stringify(message)), message);
@@ -30,7 +32,7 @@ test('messages of the server are taken whole, unknown ones left aside', () => {
 test('what is no message is refused', () => {
   const bad = [
     '', 'x', '[]', 'null', '1', '{}', '{"type":1}', '{"type":"left","state":1}', '{"type":"offer","generation":"1","fresh":true,"sdp":""}',
-    '{"type":"slots","slots":[{"mid":"audio0","medium":"smell"}]}', '{"type":"slots","slots":[null]}', '{"type":"bye","error":"no"}',
+    '{"type":"slots","slots":[{"mid":"audio0","medium":"smell"}]}', '{"type":"slots","slots":[null]}', '{"type":"bye","error":"no"}', '{"type":"drain","on":true,"left_s":"10"}',
     '{"type":"participants","state":1,"participants":{}}', '{"type":"send-layers","media":[{"medium":"video","rids":[1]}]}', '{"type":"send-rates","ceilings":[{"medium":"video","bitrate":"1"}]}',
   ];
   for (const text of bad) assert.throws(() => decode(text), undefined, text);

@@ -8,6 +8,7 @@ import { t } from '../app/text.js';
 import { chatView } from './chat.js';
 import { connectionView } from './connection.js';
 import { askDialog, helpDialog, settingsDialog } from './dialogs.js';
+import { drainView } from './drain.js';
 import { brand } from './frame.js';
 import { copyLink } from './link.js';
 import { peopleView } from './people.js';
@@ -26,8 +27,9 @@ export function meetingView(app) {
   const tools = toolbar(app, commands);
   const panel = sidePanel(app, tools.buttons);
   const head = meetingHead(app, commands);
+  const drain = drainView(app);
   const stop = listenForShortcuts(commands);
-  const element = h('div.meeting', {}, head.element, h('main.meeting-main', { id: 'main' }, stage.element, panel.element), tools.element);
+  const element = h('div.meeting', {}, head.element, drain.element, h('main.meeting-main', { id: 'main' }, stage.element, panel.element), tools.element);
   const { meeting, number } = store.state;
   return {
     element,
@@ -38,6 +40,7 @@ export function meetingView(app) {
       panel.close();
       tools.close();
       head.close();
+      drain.close();
       for (const dialog of document.querySelectorAll('dialog')) dialog.close();
     },
   };
