@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,8 +12,26 @@ import (
 	"meetzone/appliance/appliancetest"
 )
 
-// TestNetnsDrain: nobody new comes in and is told why, also after a restart and a power cut; who is left is shown, and is told and sent away at
-// the deadline; a deadline that has passed while the daemon was down holds too; undrain ends it all.
+// saying is what a process has said so far.
+type saying struct {
+	mu   sync.Mutex // guards text, which the process's pipe writes
+	text strings.Builder
+}
+
+func (s *saying) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *saying) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// TestNetnsDrain: nobody new comes in and is told why, also after a restart and a power cut; who is left is shown, is told ahead, and is
+// sent away at the deadline; a deadline that has passed while the daemon was down holds too; undrain ends it all.
 func TestNetnsDrain(t *testing.T) {
 	lab := appliancetest.New(t, 1)
 	daemon := lab.Start(t)
@@ -23,8 +42,8 @@ func TestNetnsDrain(t *testing.T) {
 	url := "https://" + client.Box.String()
 
 	ada := lab.ZoneClient(ctx, client, "join", "--url", url, "--meeting", meeting.Number, "--name", "Ada", "--insecure", "--for", "60s")
-	var said strings.Builder
-	ada.Stdout, ada.Stderr = &said, &said
+	said := new(saying)
+	ada.Stdout, ada.Stderr = said, said
 	if err := ada.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,14 +92,32 @@ func TestNetnsDrain(t *testing.T) {
 		t.Error("the metrics do not tell")
 	}
 
-	daemon.Admin(t, "drain", "--reason", "new cables", "--deadline", "1s")
+	// She is told ahead, told otherwise, and told ahead again before she goes.
+	const ahead = "the box sends everybody away: new cables"
+	told := func(what string, times int) {
+		t.Helper()
+		for strings.Count(said.String(), what) < times {
+			if ctx.Err() != nil {
+				t.Fatalf("Ada is not told %q:\n%s", what, said.String())
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if out := string(daemon.Admin(t, "drain", "--reason", "new cables", "--deadline", "2h")); !strings.Contains(out, "this zone is one box") {
+		t.Errorf("drain does not say that nothing takes over:\n%s", out)
+	}
+	told(ahead, 1)
+	daemon.Admin(t, "undrain")
+	told("no longer sends everybody away", 1)
+	daemon.Admin(t, "drain", "--reason", "new cables", "--deadline", "3s")
+	told(ahead, 2)
 	select {
 	case <-gone:
 	case <-ctx.Done():
 		t.Fatal("the deadline sends nobody away")
 	}
-	if !strings.Contains(said.String(), "new cables") {
-		t.Errorf("Ada was told nothing of it:\n%s", said.String())
+	if after := said.String()[strings.LastIndex(said.String(), ahead)+len(ahead):]; !strings.Contains(after, "new cables") {
+		t.Errorf("Ada was sent away without a word:\n%s", said.String())
 	}
 	if d := draining(); len(d.Left) != 0 || !d.Over {
 		t.Errorf("after the deadline: %+v", d)

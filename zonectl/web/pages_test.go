@@ -95,6 +95,17 @@ func TestBrowserPages(t *testing.T) {
 	z.say(wire.Quality{Media: []wire.MediumQuality{{Medium: wire.Audio, Down: &wire.FlowQuality{Score: 4.4}}}})
 	p.wait("!document.querySelector('.tool.poor')")
 
+	// Before everybody is sent away, a strip says when and why, and a screen reader is told once; it is no dialog, and goes when it is called off.
+	z.say(wire.Drain{On: true, Reason: "New cables in room 4", LeftS: 600})
+	p.wait("/^In 10 minutes, at .*New cables in room 4$/.test(document.querySelector('.drain-text').innerText)")
+	p.wait("document.querySelector('.drain [role=status]').textContent.includes('New cables') && !document.querySelector('dialog[open]')")
+	p.accessible("forewarned-dark")
+	z.say(wire.Drain{On: true, Reason: "New cables in room 4", LeftS: 60})
+	p.wait("/^In 1 minute,/.test(document.querySelector('.drain-text').innerText) && /^In 1 minute,/.test(document.querySelector('.drain [role=status]').textContent)")
+	z.say(wire.Drain{})
+	p.wait("document.querySelector('.drain [role=status]').textContent.includes('can go on')")
+	p.wait("!document.querySelector('.drain-text').checkVisibility() && document.querySelector('.drain').clientHeight === 0")
+
 	// The next page: those of the first are given back.
 	z.invent(people[48:]...)
 	p.sees("1 of 2")
