@@ -102,32 +102,37 @@ func (c *Client) keep(ctx context.Context) {
 		return
 	default:
 	}
-	age := c.lease.Age()
+	lease := *c.lease // what the answer makes of it is c.lease
+	age := lease.Age()
 	switch {
-	case age >= c.lease.Expire:
+	case age >= lease.Expire:
 		c.drop("it has expired")
-	case age >= c.lease.Rebind:
+	case age >= lease.Rebind:
 		c.ask(ctx, c.rebind)
-		c.wait(ctx, c.lease.retryBefore(c.lease.Expire))
-	case age >= c.lease.Renew:
+		c.wait(ctx, lease.Expire)
+	case age >= lease.Renew:
 		c.ask(ctx, c.renew)
-		c.wait(ctx, c.lease.retryBefore(c.lease.Rebind))
+		c.wait(ctx, lease.Rebind)
 	default:
-		c.sleep(ctx, c.lease.Renew-age)
+		c.sleep(ctx, lease.Renew-age)
 	}
 }
 
 // retryBefore is half of what is left until a time of the lease, and at least a minute, unless that is too late. A fresh lease has nothing to retry.
 func (l *Lease) retryBefore(end time.Duration) time.Duration {
-	if l == nil || l.Age() < l.Renew {
+	if l.Age() < l.Renew {
 		return 0
 	}
 	left := end - l.Age()
 	return max(0, min(left, max(left/2, mostWait)))
 }
 
-func (c *Client) wait(ctx context.Context, d time.Duration) {
-	if c.lease != nil && d > 0 {
+// wait passes the time until the next attempt, where the lease is still there to ask about: a server may have refused it.
+func (c *Client) wait(ctx context.Context, end time.Duration) {
+	if c.lease == nil {
+		return
+	}
+	if d := c.lease.retryBefore(end); d > 0 {
 		c.sleep(ctx, d)
 	}
 }
