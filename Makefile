@@ -62,7 +62,7 @@ test: ## everything that proves the product in at most 25 minutes, and how the t
 
 test-long: need-test build ## what takes longer: load, floods, 200 kills, the race detector; note the result in docs/test-record.md
 	CGO_ENABLED=1 go test -race -timeout 20m -skip '^TestNetns|^TestBrowser|^TestVM' ./...
-	$(MAKE) --no-print-directory image
+	$(MAKE) --no-print-directory update-images image
 	MEETZONE_LONG=1 MEETZONE_IMAGE=1 go test -p 1 -count 1 -timeout 100m -run '^TestNetns|^TestLong|^TestVM' -v ./...
 
 impaired: need-test build ## plays the table of bad links to Chromium, zoneclient and another router, and writes docs/figures (root; 35 minutes on a quiet machine)
