@@ -71,3 +71,25 @@ func TestAuditNamesThePerson(t *testing.T) {
 		t.Errorf("too many: %q", got)
 	}
 }
+
+// TestAuditOfARefusedUpload looks for an upload in the audit log: one that was refused is not told as done.
+func TestAuditOfARefusedUpload(t *testing.T) {
+	c, _, _ := serve(t)
+	ctx := t.Context()
+	_, err := c.PutBundle(ctx, strings.NewReader(""), 0)
+	if got := refusal(t, err); got != adminapi.CodeBad {
+		t.Errorf("an empty bundle: %q", got)
+	}
+	if _, err := c.PutBundle(ctx, strings.NewReader("bundle"), 6); err != nil {
+		t.Fatal(err)
+	}
+	log, err := c.Audit(ctx, adminapi.AuditQuery{})
+	if err != nil || len(log.Entries) != 2 {
+		t.Fatalf("%d entries, %v", len(log.Entries), err)
+	}
+	for i, want := range []string{string(adminapi.CodeBad), "done"} {
+		if e := log.Entries[i]; e.Verb != "set update bundle" || e.Result != want {
+			t.Errorf("entry %d is %q: %q, want %q", i, e.Verb, e.Result, want)
+		}
+	}
+}

@@ -411,6 +411,9 @@ func (*zone) CheckUpdate(context.Context, adminapi.UpdateFrom) (adminapi.UpdateO
 
 func (*zone) PutBundle(_ context.Context, bundle io.Reader, _ int64) (adminapi.UpdateOffer, error) {
 	n, err := io.Copy(io.Discard, bundle)
+	if n == 0 {
+		err = errors.Join(err, &adminapi.Error{Code: adminapi.CodeBad, Text: "The bundle is empty.", Advice: "Upload one that is not."})
+	}
 	return adminapi.UpdateOffer{Size: n}, err
 }
 

@@ -93,9 +93,8 @@ func (s *Server) putBundle(w http.ResponseWriter, r *http.Request) {
 	patient := &patientReader{r.Body, http.NewResponseController(w)}
 	offer, err := s.cfg.Updates.PutBundle(r.Context(), patient, r.ContentLength)
 	if err != nil {
-		told := s.tell(r, err)
 		w.Header().Set("Connection", "close") // the rest of the body is not waited for
-		s.write(w, statusOf(told.Code), told)
+		s.fail(w, r, err)
 		return
 	}
 	s.write(w, http.StatusOK, offer)
