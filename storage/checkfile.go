@@ -3,12 +3,10 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 )
 
 // CheckFile reads a whole file that nobody has open, without changing it. What is wrong with it is ErrCorrupt; a file that is missing is
@@ -18,14 +16,9 @@ func CheckFile(path string) error {
 		return fmt.Errorf("checking the store: %w", err)
 	}
 	return guard(func() error {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-		switch {
-		case errors.Is(err, berrors.ErrTimeout):
-			return fmt.Errorf("%s: %w", path, ErrLocked)
-		case err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)):
+		db, err := openBolt(path, bbolt.Options{ReadOnly: true, Timeout: time.Second})
+		if err != nil {
 			return fmt.Errorf("checking the store: %w", err)
-		case err != nil:
-			return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
 		}
 		defer db.Close()
 		if err := checkLength(db); err != nil {

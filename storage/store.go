@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -139,21 +140,13 @@ func openFile(cfg Config) (db *bbolt.DB, err error) {
 	} else if statErr != nil && !errors.Is(statErr, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the store: %w", statErr)
 	}
-	err = guard(func() error {
-		db, err = bbolt.Open(cfg.Path, 0o600, &bbolt.Options{
-			Timeout:         cfg.LockTimeout,
-			FreelistType:    bbolt.FreelistMapType,
-			InitialMmapSize: cfg.MaxSize,
-			MaxSize:         cfg.MaxSize,
-		})
-		return err
+	db, err = openBolt(cfg.Path, bbolt.Options{
+		Timeout:         cfg.LockTimeout,
+		FreelistType:    bbolt.FreelistMapType,
+		InitialMmapSize: cfg.MaxSize,
+		MaxSize:         cfg.MaxSize,
 	})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: %w", cfg.Path, ErrLocked)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%s: %w: %w", cfg.Path, ErrCorrupt, err)
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	db.AllocSize = growBy
@@ -161,6 +154,52 @@ func openFile(cfg Config) (db *bbolt.DB, err error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// openBolt is bbolt.Open with the errors of this package. ErrCorrupt is what the content of the file is to blame for; what the system refuses stays as it is.
+func openBolt(path string, options bbolt.Options) (db *bbolt.DB, err error) {
+	var file *os.File
+	options.OpenFile = func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode)
+		if file == nil {
+			file = f
+		}
+		return f, err
+	}
+	returned := false
+	err = guard(func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &options)
+		returned = true
+		return err
+	})
+	if !returned && file != nil {
+		// After a panic bbolt lets go of nothing. Its mapping stays, and holds the file open: so the lock has to be given back by itself.
+		_ = errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
+	}
+	var system syscall.Errno
+	switch {
+	case err == nil, errors.As(err, &system):
+		return db, err
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	}
+	if unread := readable(path); unread != nil {
+		return nil, unread
+	}
+	if errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+}
+
+// readable reads the whole file. bbolt takes what the disk does not give it for bad content.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, f)
+	return errors.Join(err, f.Close())
 }
 
 // checkLength finds a file that was cut off, before a page beyond its end is touched.

@@ -203,6 +203,47 @@ func TestDamagedFileIsNamed(t *testing.T) {
 	}
 }
 
+// TestDamagedFileIsLetGoOf: bbolt panics over some files with their lock in hand. Whoever puts another in place finds it free.
+func TestDamagedFileIsLetGoOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	s, err := storage.Open(storage.Config{Path: path})
+	must(t, err)
+	must(t, openTable[string, room](t, s, "rooms").Put(t.Context(), "a", room{Title: "x"}))
+	must(t, s.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	damaged := slices.Clone(whole)
+	clear(damaged[2*os.Getpagesize():])
+	must(t, os.WriteFile(path, damaged, 0o600))
+	if _, err := storage.Open(storage.Config{Path: path}); !errors.Is(err, storage.ErrCorrupt) {
+		t.Fatalf("got %v, want ErrCorrupt", err)
+	}
+	must(t, os.WriteFile(path, whole, 0o600)) // the same file, so the same lock
+	s, err = storage.Open(storage.Config{Path: path, LockTimeout: 100 * time.Millisecond})
+	must(t, err)
+	must(t, s.Close())
+}
+
+// TestWhatIsNotDamage: a store is damaged only where its content is.
+func TestWhatIsNotDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	s, err := storage.Open(storage.Config{Path: path})
+	must(t, err)
+	if err := storage.CheckFile(path); !errors.Is(err, storage.ErrLocked) || errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("in use: %v", err)
+	}
+	must(t, s.Close())
+	must(t, storage.CheckFile(path))
+	folder := t.TempDir() // the system opens a folder, but does not read it as a file
+	if err := storage.CheckFile(folder); err == nil || errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a folder: %v", err)
+	}
+	must(t, os.WriteFile(path, []byte("short"), 0o600))
+	if _, err := storage.Open(storage.Config{Path: path}); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a short file: %v", err)
+	}
+}
+
 func TestStoreTooLargeIsFullAndRecovers(t *testing.T) {
 	s := storagetest.Open(t, storage.Config{MaxSize: 256 << 10})
 	rooms := openTable[string, room](t, s, "rooms")
