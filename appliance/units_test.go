@@ -71,7 +71,7 @@ func TestUnitsAreValid(t *testing.T) {
 
 // TestUnitExposure: the sandboxes are as tight as docs/architecture.md promises.
 func TestUnitExposure(t *testing.T) {
-	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0, "meetzone-health.service": 4.0, "meetzone-rescue.service": 2.0, "meetzone-tunnel.service": 2.0, "meetzone-console@.service": 1.0} {
+	for name, most := range map[string]float64{"meetzone.service": 2.0, "meetzone-helper.service": 4.0, "meetzone-health.service": 4.0, "meetzone-fallback.service": 4.0, "meetzone-rescue.service": 2.0, "meetzone-tunnel.service": 2.0, "meetzone-console@.service": 1.0} {
 		said := systemdAnalyze(t, "security", "--offline=true", "--no-pager", unitCopy(t, t.TempDir(), name))
 		found := regexp.MustCompile(`exposure level for ` + regexp.QuoteMeta(strings.Replace(name, "@.", "@i.", 1)) + `: ([0-9.]+)`).FindStringSubmatch(said)
 		if found == nil {
@@ -158,6 +158,25 @@ func TestUnitCapabilities(t *testing.T) {
 		slices.Sort(have)
 		if !slices.Equal(have, want) {
 			t.Errorf("%s is %v, the tests use %v", key, have, want)
+		}
+	}
+}
+
+// TestWhatIsNotHealthyFallsBack: whatever way the health gate comes to no good end, the unit that falls back is started, and what it runs is there.
+func TestWhatIsNotHealthyFallsBack(t *testing.T) {
+	for _, name := range []string{"meetzone-health.service", "boot-complete.target.d/fallback.conf"} {
+		text, err := os.ReadFile(filepath.Join("../init", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := unitSetting(t, string(text), "OnFailure")
+		unit, err := os.ReadFile(filepath.Join("../init", next))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		program := unitSetting(t, string(unit), "ExecStart")
+		if _, err := os.Stat(filepath.Join("../init", filepath.Base(program)+".script")); err != nil || filepath.Dir(program) != "/usr/lib/meetzone" {
+			t.Errorf("%s runs %s: %v", next, program, err)
 		}
 	}
 }
