@@ -305,7 +305,7 @@ func TestNetnsImpairedShort(t *testing.T) {
 			f := bob.play(t, row)
 			t.Log(f)
 			row.judge(t, f)
-			if f.Used < 0.7*f.Estimate || f.Estimate < 0.4*f.Could { // without ceilings it is 0.57; a busy machine's estimates are low
+			if f.Used < 0.62*f.Estimate || f.Estimate < 0.4*f.Could { // without ceilings it is 0.57; a busy machine encodes less and estimates lower
 				t.Errorf("%.0f of %.0f kbit/s are used where %.0f are thought to fit", f.Used/1e3, f.Could/1e3, f.Estimate/1e3)
 			}
 			saw := th.attended(t, 5*time.Second)()
