@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -25,8 +26,15 @@ type proxyDialer struct {
 // maxProxyHead bounds what is read of one answer of a proxy, its body included.
 const maxProxyHead = 64 << 10
 
-// DialContext opens a connection to an address. The proxy is asked a second time when it wants credentials.
+// DialContext opens a connection to an address. The proxy is asked a second time when it wants credentials, and not at all where it has refused them.
 func (p *proxyDialer) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	if p.url.User != nil {
+		ended, refused := p.auth.begin(ctx)
+		defer ended()
+		if refused {
+			return nil, &ProxyError{Proxy: p.url.Host, Status: http.StatusProxyAuthRequired}
+		}
+	}
 	conn, answer, err := p.try(ctx, address)
 	if err != nil {
 		return nil, err
@@ -74,6 +82,7 @@ func (p *proxyDialer) ask(conn net.Conn, address string) (net.Conn, *http.Respon
 	if err != nil {
 		return nil, nil, err
 	}
+	shown := strings.HasPrefix(authorization, "Basic ") || strings.HasPrefix(authorization, "Digest ") // NTLM has only said hello
 	if authorization, err = p.auth.second(p.url.User, answer); err != nil {
 		return nil, nil, err
 	}
@@ -84,6 +93,10 @@ func (p *proxyDialer) ask(conn net.Conn, address string) (net.Conn, *http.Respon
 		if answer, err = connect(conn, limited, reader, address, authorization); err != nil {
 			return nil, nil, err
 		}
+		shown = true
+	}
+	if shown || answer.StatusCode/100 == 2 {
+		p.auth.judge(answer)
 	}
 	limited.N = 1<<63 - 1
 	return &readAhead{Conn: conn, reader: reader}, answer, nil

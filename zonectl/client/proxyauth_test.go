@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"io"
 	"net"
@@ -9,7 +10,10 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // ntlmChallenge is a CHALLENGE_MESSAGE (MS-NLMP, section 2.2.1.2) with a target's names, without key exchange, which only sessions that sign or seal need.
@@ -62,6 +66,107 @@ func TestProxyNTLM(t *testing.T) {
 	}
 	if _, err := open(proxy(ntlmChallenge), nil); Reason(err) != "proxy 407" {
 		t.Errorf("without credentials: %v", err)
+	}
+}
+
+// newRefusingProxy offers one scheme, and counts how often it is shown credentials. The first accept ones it takes, and answers 403; the next
+// stale ones it calls stale; the rest it refuses.
+func newRefusingProxy(t *testing.T, scheme string, accept, stale int32) (proxy *httptest.Server, shown *atomic.Int32) {
+	shown = new(atomic.Int32)
+	proxy = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		offer := map[string]string{"Basic": `Basic realm="lab"`, "Digest": `Digest realm="lab", nonce="n", qop="auth"`, "NTLM": "NTLM"}[scheme]
+		by, token, _ := strings.Cut(r.Header.Get("Proxy-Authorization"), " ")
+		raw, _ := base64.StdEncoding.DecodeString(token)
+		switch {
+		case by == "":
+		case by == "NTLM" && len(raw) > 8 && raw[8] == 1:
+			offer += " " + ntlmChallenge
+		default:
+			n := shown.Add(1)
+			if n <= accept {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			if n <= accept+stale {
+				offer += ", stale=true"
+			}
+		}
+		w.Header().Set("Proxy-Authenticate", offer)
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy, shown
+}
+
+// TestProxyRefuses: credentials that a proxy refuses are shown once, however many connections are wanted at the same time and later, so that they lock no account; a nonce
+// that is stale, or that the proxy has forgotten, is no refusal.
+func TestProxyRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		scheme              string
+		accept, stale, want int32
+	}{
+		"Basic": {scheme: "Basic", want: 1}, "Digest": {scheme: "Digest", want: 1}, "NTLM": {scheme: "NTLM", want: 1},
+		"a stale nonce": {scheme: "Digest", stale: 1, want: 2}, "a forgotten nonce": {scheme: "Digest", accept: 1, want: 3}, "another password": {scheme: "Basic", accept: 1, want: 2},
+	} {
+		proxy, shown := newRefusingProxy(t, c.scheme, c.accept, c.stale)
+		d := &proxyDialer{url: &url.URL{Scheme: "http", Host: proxy.Listener.Addr().String(), User: url.UserPassword("ada", "wrong")}, dial: new(net.Dialer).DialContext}
+		dial := func() error {
+			_, err := d.DialContext(t.Context(), "tcp", "box.lab:443")
+			return err
+		}
+		if c.accept > 0 {
+			if err := dial(); Reason(err) != "proxy 403" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			if c.accept > 0 { // then they need not wait for each other
+				break
+			}
+			all.Go(func() {
+				if err := dial(); Reason(err) != "proxy 407" {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+		all.Wait()
+		for range 3 {
+			if err := dial(); Reason(err) != "proxy 407" || turns(err) {
+				t.Errorf("%s: %v, turns %v", name, err, turns(err))
+			}
+		}
+		if n := shown.Load(); n != c.want {
+			t.Errorf("%s: credentials were shown %d times, want %d", name, n, c.want)
+		}
+	}
+}
+
+// TestProxyTrialHoldsNobodyUp: a connection for which a proxy takes its time does not keep the next one from being asked for.
+func TestProxyTrialHoldsNobodyUp(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Host, "silent") {
+			<-r.Context().Done()
+		}
+	}))
+	defer proxy.Close()
+	d := &proxyDialer{url: &url.URL{Scheme: "http", Host: proxy.Listener.Addr().String(), User: url.UserPassword("ada", "lovelace")}, dial: new(net.Dialer).DialContext}
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan error, 1)
+	go func() { _, err := d.DialContext(ctx, "tcp", "silent.lab:443"); given <- err }()
+	for trial := false; !trial; time.Sleep(time.Millisecond) {
+		d.auth.mu.Lock()
+		trial = d.auth.trial != nil
+		d.auth.mu.Unlock()
+	}
+	conn, err := d.DialContext(t.Context(), "tcp", "box.lab:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	cancel()
+	if err := <-given; err == nil {
+		t.Error("the silent one answers")
 	}
 }
 

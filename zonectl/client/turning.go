@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -115,8 +116,13 @@ func throughTunnel[T any](ctx context.Context, s *Session, from *web, tunnels []
 	return tried[T]{err: errNoTunnel}
 }
 
-// turns says that an error is one that another way may not have: nobody answered. Whoever answered, or has the wrong certificate, is not got around.
+// turns says that an error is one that another way may not have: nobody answered. Whoever answered, or has the wrong certificate, is not got around; and tunnels are
+// reached through the same proxy, which wants the same credentials.
 func turns(err error) bool {
 	var said *wire.Error
+	var proxied *ProxyError
+	if errors.As(err, &proxied) && proxied.Status == http.StatusProxyAuthRequired {
+		return false
+	}
 	return err != nil && !errors.As(err, &said) && !errors.Is(err, context.Canceled) && Reason(err) != "certificate"
 }
