@@ -241,10 +241,9 @@ func (b *backups) due(ctx context.Context, now time.Time) {
 		return
 	}
 	have, err := b.Backups()
-	if err == nil && len(have.Backups) > 0 {
-		if age := now.Sub(have.Backups[0].Created); age >= 0 && age < wanted.Every.Std() {
-			return
-		}
+	made, ahead := splitAhead(have.Backups, now)
+	if err == nil && len(made) > 0 && now.Sub(made[0].Created) < wanted.Every.Std() {
+		return
 	}
 	file, err := b.Make(ctx, adminapi.MakeBackup{Keep: true})
 	if err != nil {
@@ -252,11 +251,25 @@ func (b *backups) due(ctx context.Context, now time.Time) {
 		return
 	}
 	b.d.log.Info("backup made", "name", file.Name, "bytes", len(file.Data))
-	for _, old := range have.Backups[min(len(have.Backups), wanted.Keep-1):] {
+	kept := append(made, ahead...)
+	for _, old := range kept[min(len(kept), wanted.Keep-1):] {
 		if err := b.Remove(old.Name); err != nil {
 			b.d.log.Warn("an old backup could not be removed", "name", old.Name, "err", err)
 		}
 	}
+}
+
+// splitAhead takes backups, newest first, and parts those that a clock that ran ahead has left: their time is still to come. They say nothing of how
+// old the newest is, and are the first to be removed.
+func splitAhead(list []adminapi.Backup, now time.Time) (made, ahead []adminapi.Backup) {
+	for _, one := range list {
+		if one.Created.After(now) {
+			ahead = append(ahead, one)
+		} else {
+			made = append(made, one)
+		}
+	}
+	return made, ahead
 }
 
 // alarms says whether backups fail.
