@@ -22,11 +22,15 @@ mkdir /run/meetzone-esp
 mount --bind "$BOX/esp" /run/meetzone-esp
 mount --bind "$BOX/cmdline" /proc/cmdline
 mount --bind /dev/null /dev/console
+mount -t tmpfs none /sys
+mkdir -p /sys/class/tty/console /sys/firmware/efi/efivars
+if [ -n "$KERNEL" ]; then printf '\006\000\000\000%s' "\\EFI\\Linux\\meetzone_$KERNEL.efi" >/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f; fi
+echo console >/sys/class/tty/console/active
 export PATH="$BOX/bin:$PATH"
 exec bash "$SCRIPT" </dev/null`
 
-// TestNetnsDeadRoot runs what the initrd does when the root is not whole. A version on trial is only restarted, one that was good is marked bad where another is good, and where none is, nothing
-// restarts.
+// TestNetnsDeadRoot runs what the initrd does when the root is not whole. A version on trial is only restarted, one that was good is marked bad where another is good, and where none is, or it
+// cannot be marked, nothing restarts.
 func TestNetnsDeadRoot(t *testing.T) {
 	nstest.RequireRoot(t)
 	script, err := filepath.Abs(initrdFailed)
@@ -38,13 +42,23 @@ func TestNetnsDeadRoot(t *testing.T) {
 		name, own, other string // kernels as they are called
 		want             []string
 		restarts         bool
+		broken           string // what fails: a program and words of its arguments
 	}{
-		{"on trial", "1.1.0+2-1", "1.0.0", []string{"1.0.0", "1.1.0+2-1"}, true},
-		{"the last try", "1.1.0+0-3", "1.0.0", []string{"1.0.0", "1.1.0+0-3"}, true},
-		{"blessed", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0+0-1"}, true},
-		{"blessed, the other one newer and set aside", "1.0.0", "1.1.0+0", []string{"1.0.0+0-1", "1.1.0"}, true},
-		{"both bad", "1.1.0+0-1", "1.0.0+0-1", []string{"1.0.0+0-1", "1.1.0+0-1"}, false},
-		{"the only one", "1.1.0", "", []string{"1.1.0"}, false},
+		{"on trial", "1.1.0+2-1", "1.0.0", []string{"1.0.0", "1.1.0+2-1"}, true, ""},
+		{"the last try", "1.1.0+0-3", "1.0.0", []string{"1.0.0", "1.1.0+0-3"}, true, ""},
+		{"blessed", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0+0-1"}, true, ""},
+		{"blessed, the other one newer and set aside", "1.0.0", "1.1.0+0", []string{"1.0.0+0-1", "1.1.0"}, true, ""},
+		{"both bad", "1.1.0+0-1", "1.0.0+0-1", []string{"1.0.0+0-1", "1.1.0+0-1"}, false, ""},
+		{"the only one", "1.1.0", "", []string{"1.1.0"}, false, ""},
+		{"its kernel is not there", "", "1.0.0", []string{"1.0.0"}, false, ""},
+		{"no boot partition", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0"}, false, "mount -t vfat"},
+		{"no boot partition, on trial", "1.1.0+2-1", "1.0.0", []string{"1.0.0", "1.1.0+2-1"}, true, "mount -t vfat"},
+		{"no boot partition, all tries used up", "1.1.0+0-4", "1.0.0+0-4", []string{"1.0.0+0-4", "1.1.0+0-4"}, false, "mount -t vfat"},
+		{"cannot be marked", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0"}, false, "mv meetzone_1.1.0.efi"},
+		{"the other cannot get its place back", "1.0.0", "1.1.0+0", []string{"1.0.0", "1.1.0+0"}, false, "mv meetzone_1.1.0+0.efi"},
+		{"the note cannot be kept", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0+0-1"}, true, "mv failed.new"},
+		{"names do not come to the disk", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0+0-1"}, false, "sync --file-system"},
+		{"the boot partition stays busy", "1.1.0", "1.0.0", []string{"1.0.0", "1.1.0+0-1"}, false, "umount meetzone-esp"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			box := t.TempDir()
@@ -59,17 +73,25 @@ func TestNetnsDeadRoot(t *testing.T) {
 				}
 			}
 			write("cmdline", "quiet "+own+" more\n", 0o644)
-			write("esp/EFI/Linux/meetzone_"+c.own+".efi", "MZ\x00 "+own+"\x00", 0o644)
+			if c.own != "" {
+				write("esp/EFI/Linux/meetzone_"+c.own+".efi", "MZ\x00 "+own+"\x00", 0o644)
+			}
 			if c.other != "" {
 				write("esp/EFI/Linux/meetzone_"+c.other+".efi", "MZ\x00 "+other+"\x00", 0o644)
 			}
 			for _, program := range []string{"mount", "umount", "sync", "sleep", "systemctl"} {
 				write("bin/"+program, "#!/bin/sh\necho \""+program+" $*\" >>\"$BOX/called\"\n", 0o755)
 			}
+			if program, words, broken := strings.Cut(c.broken, " "); broken {
+				write("bin/"+program, "#!/bin/sh\ncase \"$*\" in *"+words+"*) exit 1 ;; esac\nPATH=${PATH#*:}\n[ "+program+" != mv ] || exec mv \"$@\"\n", 0o755)
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", initrdView)
 			cmd.Env = append(os.Environ(), "BOX="+box, "SCRIPT="+script)
+			if strings.Contains(c.own, "+") {
+				cmd.Env = append(cmd.Env, "KERNEL="+c.own)
+			}
 			out, err := cmd.CombinedOutput()
 			if err != nil && c.restarts {
 				t.Fatalf("%v\n%s", err, out)
