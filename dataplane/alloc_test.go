@@ -22,6 +22,7 @@ func TestZeroAlloc(t *testing.T) {
 				for i := range batch {
 					d := &batch[i]
 					if int(d.Via) == w.ID() {
+						w.Belongs(&d.Path, 1-w.ID(), 1)
 						w.HandOver(1-w.ID(), d)
 					}
 					w.Commit(&d.Path, dscp.Video, copy(w.Reserve(len(d.Data)), d.Data))

@@ -114,7 +114,7 @@ func (p *Plane) prepareSteering(groups [][]*socket) {
 	}
 	p.steering = s
 	for _, w := range p.workers {
-		w.votes = &votes{handed: make([][buckets]uint32, len(p.workers))}
+		w.votes = make(votes, len(p.workers))
 	}
 }
 

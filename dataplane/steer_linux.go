@@ -11,7 +11,7 @@ import (
 )
 
 // Steering: which worker's socket gets what comes from a peer. By itself the kernel spreads peers over the group by a hash, and what arrives at
-// another worker than the one that is home to its meeting has to be handed over. So the workers count who had to hand what to whom, and once a
+// another worker than the one that is home to its meeting has to be handed over. So handlers say what belongs to whom (Belongs), and once a
 // second a classic BPF program is made of that, which names the socket. It knows no single peers, which would need a map and CAP_BPF, but
 // divides them into buckets by a hash of its own; a bucket goes where most of its datagrams belong. What is left is handed over as before.
 
@@ -36,10 +36,15 @@ func bucketOf(p *Path) int {
 	return int((low*hashAddr ^ uint32(p.remotePort)*hashPort) >> (32 - bucketBits))
 }
 
-// votes is what one worker counts between two looks at it.
-type votes struct {
-	arrived [buckets]uint32   // datagrams that came to the worker's sockets
-	handed  [][buckets]uint32 // of these, by the worker that they were handed to
+// votes is what one worker's handler has said between two looks at it: datagrams by the worker that they belong to, and by bucket.
+type votes [][buckets]uint32
+
+// Belongs says that n datagrams which came by a path belong to a worker, so that its like are led there. The handler says it of those alone of
+// which it is sure: what anybody can make up must not move anybody. Whether they could be handed over does not matter.
+func (w *Worker) Belongs(p *Path, to int, n uint32) {
+	if p.rung == UDP && to >= 0 && to < len(w.votes) {
+		w.votes[to][bucketOf(p)] += n
+	}
 }
 
 // steering is which worker gets which bucket. It belongs to runSteering.
@@ -104,7 +109,7 @@ func (p *Plane) collectVotes(ctx context.Context) error {
 		}
 	}
 	for _, w := range p.workers {
-		if err := w.Do(ctx, func(Instant) { s.count(w.id, w.votes) }); err != nil {
+		if err := w.Do(ctx, func(Instant) { s.count(w.votes) }); err != nil {
 			return err
 		}
 	}
@@ -112,22 +117,12 @@ func (p *Plane) collectVotes(ctx context.Context) error {
 }
 
 // count adds what a worker has counted, and has it count from zero.
-func (s *steering) count(worker int, v *votes) {
-	for b, arrived := range v.arrived {
-		if arrived == 0 {
-			continue
-		}
-		kept := arrived
-		for home := range v.handed {
-			n := v.handed[home][b]
+func (s *steering) count(v votes) {
+	for home := range v {
+		for b, n := range v[home] {
 			s.weight[b][home] += float64(n)
-			kept -= min(n, kept)
 		}
-		s.weight[b][worker] += float64(kept)
-	}
-	clear(v.arrived[:])
-	for home := range v.handed {
-		clear(v.handed[home][:])
+		clear(v[home][:])
 	}
 }
 

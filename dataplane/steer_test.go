@@ -29,7 +29,11 @@ func steersPeers(t *testing.T, listen, to, from string) {
 		return &testHandler{batch: func(_ Instant, batch []Datagram) {
 			for i := range batch {
 				d := &batch[i]
-				if home := (int(d.Data[0]) + int(moved.Load())) % workers; home != w.ID() {
+				home := (int(d.Data[0]) + int(moved.Load())) % workers
+				if int(d.Via) == w.ID() {
+					w.Belongs(&d.Path, home, 1)
+				}
+				if home != w.ID() {
 					w.HandOver(home, d)
 					continue
 				}
@@ -86,6 +90,37 @@ func steersPeers(t *testing.T, listen, to, from string) {
 				t.Fatalf("moved by %d: still handed over", move)
 			}
 		}
+	}
+}
+
+// TestSteeringFull: what belongs to a worker that has no room for it is led there all the same, and what belongs to nobody nowhere.
+func TestSteeringFull(t *testing.T) {
+	cfg := testConfig("127.0.0.1:0")
+	cfg.Workers, cfg.RingSlots = 2, 8
+	p := openPlane(t, cfg, quiet)
+	w := p.Workers()[0]
+	d := Datagram{Path: UDPPath(netip.MustParseAddrPort("192.0.2.1:5000"), netip.MustParseAddr("127.0.0.1"), 0)}
+	b := bucketOf(&d.Path)
+	for i := range 100 {
+		if taken := w.HandOver(1, &d); taken != (i < 8) {
+			t.Fatalf("hand-over %d: %v", i, taken)
+		}
+	}
+	p.steering.count(w.votes)
+	if p.steering.choose() {
+		t.Fatalf("steered to %d by hand-overs of which nobody said that they belong there", p.steering.homes[b])
+	}
+	for range 100 {
+		w.Belongs(&d.Path, 1, 1)
+		w.HandOver(1, &d)
+	}
+	p.steering.count(w.votes)
+	if !p.steering.choose() || p.steering.homes[b] != 1 || p.steering.weight[b][0] != 0 {
+		t.Errorf("steered to %d by %v", p.steering.homes[b], p.steering.weight[b])
+	}
+	p.steering.count(w.votes)
+	if p.steering.weight[b][1] != 100 {
+		t.Errorf("%v after counting twice", p.steering.weight[b])
 	}
 }
 

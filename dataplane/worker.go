@@ -53,7 +53,7 @@ type Worker struct {
 	incoming []*ring // by sending worker; nil for itself
 	outgoing []*ring // by receiving worker; nil for itself
 	handed   []bool  // by receiving worker: wake it at the end of the round
-	votes    *votes  // nil where nothing is steered
+	votes    votes   // nil where nothing is steered
 
 	arena     []byte
 	tail      int
@@ -326,7 +326,6 @@ func (w *Worker) split(s *socket, i int, now Instant, marks *markTable) {
 	d := Datagram{TOS: c.tos, Via: uint8(w.id)}
 	takeAddr(in.names[i*addrRoom:(i+1)*addrRoom], &d.Path, s.v6)
 	d.Path.local = c.local
-	before := w.stats.In.Datagrams
 	data := in.data[i*in.size : i*in.size+int(h.n)]
 	segment := len(data)
 	if c.segment > 0 && c.segment < segment {
@@ -340,9 +339,6 @@ func (w *Worker) split(s *socket, i int, now Instant, marks *markTable) {
 		if len(data) == 0 {
 			break
 		}
-	}
-	if w.votes != nil {
-		w.votes.arrived[bucketOf(&d.Path)] += uint32(w.stats.In.Datagrams - before)
 	}
 }
 
@@ -384,9 +380,6 @@ func (w *Worker) HandOver(to int, d *Datagram) bool {
 	}
 	w.handed[to] = true
 	w.stats.HandedOver++
-	if w.votes != nil && d.Path.rung == UDP {
-		w.votes.handed[to][bucketOf(&d.Path)]++
-	}
 	return true
 }
 

@@ -67,6 +67,7 @@ func (h *handler) HandleBatch(now dataplane.Instant, batch []dataplane.Datagram)
 	for i := range batch {
 		h.handleDatagram(now, &batch[i])
 	}
+	h.settleHot()
 	for _, sh := range h.touched {
 		sh.flush(now)
 	}

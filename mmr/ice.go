@@ -152,6 +152,7 @@ func (h *handler) handleCheck(now dataplane.Instant, t *transport, creds *creden
 		return
 	}
 	h.stats.Checks++
+	h.w.Belongs(&d.Path, h.w.ID(), 1)
 	switch {
 	case !t.foreign(k):
 		h.transmit(&d.Path, t.class, reply)

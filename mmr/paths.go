@@ -27,6 +27,7 @@ type hotRoute struct {
 	path  dataplane.Path
 	route route
 	valid bool
+	n     uint32 // datagrams that came to this worker's own sockets, of which the plane has not been told where they belong
 }
 
 // maxPaths is how many paths one transport may have: a browser tries each of its addresses against each of ours.
@@ -57,13 +58,25 @@ func (h *handler) transportOf(d *dataplane.Datagram) *transport {
 			h.drop(DropUnknownPath)
 			return nil
 		}
+		h.settleHot()
 		h.hot = hotRoute{path: d.Path, route: r, valid: true}
+	}
+	if int(d.Via) == h.w.ID() {
+		h.hot.n++
 	}
 	if t := h.hot.route.t; t != nil {
 		return t
 	}
 	h.handOver(d, h.hot.route.home)
 	return nil
+}
+
+// settleHot tells the plane where the datagrams of the last run belong, once for all of them.
+func (h *handler) settleHot() {
+	if h.hot.n > 0 {
+		h.w.Belongs(&h.hot.path, int(h.hot.route.home), h.hot.n)
+		h.hot.n = 0
+	}
 }
 
 // handOver gives a datagram to its home worker. What has been handed over once stays: the two workers disagree, and it must not circle.
