@@ -20,6 +20,7 @@ import (
 
 // PAC files: JavaScript that says by which proxies a host is reached. The engine is goja; what such a file may call is in pacfunctions.go. It is read and asked once, for the
 // link's host, before the first connection: "DIRECT" is the direct way, a list of proxies is one way whose connections try them in order.
+// A file has a size, a depth and a time; what memory its script takes is not bounded, nor can a regular expression be stopped: it runs on until it or the client ends.
 
 // Bounds of a PAC file.
 const (
@@ -34,11 +35,14 @@ const (
 // hop is one place of the list that a PAC file answers with; nil is direct.
 type hop = *url.URL
 
-// proxiesByPAC reads a PAC file, at an http or https URL or a path, and asks it for the way to a zone.
-func proxiesByPAC(ctx context.Context, source, base string, roots *x509.CertPool) ([]hop, error) {
+// errOpenPAC says that a login would go wherever those on the way say.
+var errOpenPAC = errors.New("there is a login for the proxies that it names, and over http anyone on the way can name others; take it from https or from a file, or leave the login out")
+
+// proxiesByPAC reads a PAC file, at an http or https URL or a path, and asks it for the way to a zone. Where its proxies are shown a login, nobody on the way may change it.
+func proxiesByPAC(ctx context.Context, source, base string, login bool, roots *x509.CertPool) ([]hop, error) {
 	ctx, cancel := context.WithTimeout(ctx, pacWithin)
 	defer cancel()
-	script, err := readPAC(ctx, source, roots)
+	script, err := readPAC(ctx, source, login, roots)
 	if err != nil {
 		return nil, fmt.Errorf("the PAC file %s cannot be read: %w", source, err)
 	}
@@ -53,15 +57,26 @@ func proxiesByPAC(ctx context.Context, source, base string, roots *x509.CertPool
 	return hops, nil
 }
 
-func readPAC(ctx context.Context, source string, roots *x509.CertPool) (string, error) {
+func readPAC(ctx context.Context, source string, login bool, roots *x509.CertPool) (string, error) {
 	body := io.ReadCloser(nil)
 	if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
 		if err != nil {
 			return "", err
 		}
+		if login && request.URL.Scheme != "https" {
+			return "", errOpenPAC
+		}
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true} // and no proxy
-		response, err := (&http.Client{Transport: transport}).Do(request)
+		response, err := (&http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
+			if login && to.URL.Scheme != "https" {
+				return errOpenPAC
+			}
+			if len(via) > maxPACHops {
+				return errors.New("it is redirected too often")
+			}
+			return nil
+		}}).Do(request)
 		if err != nil {
 			return "", err
 		}
@@ -90,31 +105,69 @@ func askPAC(ctx context.Context, script, base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	answer, failed := make(chan string, 1), make(chan error, 1)
+	go runPAC(ctx, script, target, answer, failed)
+	select {
+	case text := <-answer:
+		return text, nil
+	case err := <-failed:
+		return "", err
+	case <-ctx.Done(): // a regular expression cannot be interrupted
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return "", ctx.Err()
+		}
+		return "", errPACSlow
+	}
+}
+
+// errPACSlow says that a file takes too long.
+var errPACSlow = fmt.Errorf("it has not answered within %v", pacWithin)
+
+// runPAC runs the file and gives its answer, or what is wrong with it. What it throws may run script of its own when it is made a text, outside what the engine catches.
+func runPAC(ctx context.Context, script string, target *url.URL, answer chan<- string, failed chan<- error) {
+	defer func() {
+		if recover() != nil {
+			failed <- errors.New("it throws what cannot be told")
+		}
+	}()
+	text, err := evaluatePAC(ctx, script, target)
+	if err != nil {
+		failed <- shortened(err)
+		return
+	}
+	answer <- text
+}
+
+func evaluatePAC(ctx context.Context, script string, target *url.URL) (string, error) {
 	engine := goja.New()
 	engine.SetMaxCallStackSize(pacCalls)
-	defer context.AfterFunc(ctx, func() { engine.Interrupt(context.Cause(ctx)) })()
+	context.AfterFunc(ctx, func() { engine.Interrupt(context.Cause(ctx)) })
 	if err := (pacFunctions{ctx: ctx, engine: engine, target: target.Host, now: time.Now}).register(); err != nil {
 		return "", err
 	}
 	if _, err := engine.RunString(script); err != nil {
-		return "", shortened(err)
+		return "", err
 	}
 	find, ok := goja.AssertFunction(engine.Get(pacFunction))
 	if !ok {
 		return "", errors.New("it has no function " + pacFunction)
 	}
-	answer, err := find(goja.Undefined(), engine.ToValue("https://"+target.Host+"/"), engine.ToValue(target.Hostname())) // of https no path is told, as browsers have it
+	value, err := find(goja.Undefined(), engine.ToValue("https://"+target.Host+"/"), engine.ToValue(target.Hostname())) // of https no path is told, as browsers have it
 	if err != nil {
-		return "", shortened(err)
+		return "", err
 	}
-	return answer.String(), nil
+	text, ok := value.(goja.String) // and nothing that has to be run to become one
+	if !ok {
+		return "", errors.New("it answers with no text; DIRECT and PROXY HOST:PORT can be used")
+	}
+	return text.String(), nil
 }
 
 // shortened is what an engine says is wrong, in one line.
 func shortened(err error) error {
 	var interrupted *goja.InterruptedError
 	if errors.As(err, &interrupted) {
-		return fmt.Errorf("it has not answered within %v", pacWithin)
+		return errPACSlow
 	}
 	return errors.New(quoted(err.Error()))
 }
@@ -157,7 +210,7 @@ func pacWay(hops []hop, login *url.Userinfo, roots *x509.CertPool, direct way) w
 	return way{kind: WayProxy, name: hops[0].Host, dial: list.dial}
 }
 
-// hopList opens connections by the first of several places that can be reached, beginning with the one that was found last.
+// hopList opens connections by the first of several places that can be reached, beginning with the one that was found last, and after the last one with the first.
 type hopList struct {
 	dials []func(ctx context.Context, network, address string) (net.Conn, error)
 	found atomic.Int32
@@ -165,9 +218,11 @@ type hopList struct {
 
 func (l *hopList) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	var failed error
-	for i := int(l.found.Load()); i < len(l.dials); i++ {
+	found := int(l.found.Load())
+	for k := range l.dials {
+		i := (found + k) % len(l.dials)
 		within, cancel := ctx, context.CancelFunc(func() {})
-		if i < len(l.dials)-1 {
+		if k < len(l.dials)-1 {
 			within, cancel = context.WithTimeout(ctx, nextProxy)
 		}
 		conn, err := l.dials[i](within, network, address)

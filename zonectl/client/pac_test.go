@@ -66,22 +66,24 @@ func TestPACFile(t *testing.T) {
 	defer server.Close()
 	function := func(body string) string { return "function FindProxyForURL(url, host) { " + body + " }" }
 	for name, c := range map[string]struct{ script, hops, fault string }{
-		"direct":      {function(`return host == "box.lab" && url == "https://box.lab:8443/" ? "DIRECT" : "PROXY wrong:1"`), "[direct]", ""},
-		"a list":      {function(`return "PROXY a:3128; SOCKS s:1080; HTTPS b; DIRECT"`), "[http://a:3128 https://b direct]", ""},
-		"no function": {"var x = 1;", "", "no function FindProxyForURL"},
-		"no script":   {"function (", "", "does not work"},
-		"it throws":   {function("throw 'broken'"), "", "broken"},
-		"recursion":   {function("return FindProxyForURL(url, host)"), "", "does not work"},
-		"of no use":   {function(`return "SOCKS s:1080"`), "", "can be used"},
-		"nothing":     {function(``), "", "can be used"},
-		"too long":    {strings.Repeat(" ", maxPAC+1), "", "longer than"},
+		"direct":                {function(`return host == "box.lab" && url == "https://box.lab:8443/" ? "DIRECT" : "PROXY wrong:1"`), "[direct]", ""},
+		"a list":                {function(`return "PROXY a:3128; SOCKS s:1080; HTTPS b; DIRECT"`), "[http://a:3128 https://b direct]", ""},
+		"no function":           {"var x = 1;", "", "no function FindProxyForURL"},
+		"no script":             {"function (", "", "does not work"},
+		"it throws":             {function("throw 'broken'"), "", "broken"},
+		"recursion":             {function("return FindProxyForURL(url, host)"), "", "does not work"},
+		"of no use":             {function(`return "SOCKS s:1080"`), "", "can be used"},
+		"nothing":               {function(``), "", "can be used"},
+		"an object":             {function("return {toString: function() { throw 1 }}"), "", "answers with no text"},
+		"it throws what throws": {function("throw {toString: function() { throw 1 }}"), "", "cannot be told"},
+		"too long":              {strings.Repeat(" ", maxPAC+1), "", "longer than"},
 	} {
 		script = c.script
 		if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		for _, source := range []string{file, "file://" + file, server.URL} {
-			hops, err := proxiesByPAC(t.Context(), source, "https://box.lab:8443", nil)
+			hops, err := proxiesByPAC(t.Context(), source, "https://box.lab:8443", false, nil)
 			var told []string
 			for _, h := range hops {
 				if h == nil {
@@ -100,8 +102,74 @@ func TestPACFile(t *testing.T) {
 	if _, err := askPAC(ctx, function("for (;;) ;"), "https://box.lab"); err == nil || !strings.Contains(err.Error(), "has not answered") {
 		t.Errorf("a file without an end: %v", err)
 	}
-	if _, err := proxiesByPAC(t.Context(), filepath.Join(t.TempDir(), "none.pac"), "https://box.lab", nil); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+	if _, err := proxiesByPAC(t.Context(), filepath.Join(t.TempDir(), "none.pac"), "https://box.lab", false, nil); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// TestPACExpression: a regular expression that takes for ever holds nobody up, though the engine cannot interrupt it.
+func TestPACExpression(t *testing.T) {
+	asks := func(ctx context.Context, length int) (time.Duration, error) {
+		began := time.Now()
+		_, err := askPAC(ctx, fmt.Sprintf(`function FindProxyForURL() { return /^(?=a)(a+)+$/.test("%sb") ? "PROXY a:1" : "DIRECT"; }`, strings.Repeat("a", length)), "https://box.lab")
+		return time.Since(began), err
+	}
+	length, whole := 12, time.Duration(0)
+	for ; whole < 300*time.Millisecond; length++ { // each letter doubles the time
+		var err error
+		if whole, err = asks(t.Context(), length); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if took, err := asks(ctx, length+3); err == nil || !strings.Contains(err.Error(), "has not answered") || took > 4*whole {
+		t.Errorf("after %v, where the whole takes more than %v: %v", took, 8*whole, err)
+	}
+}
+
+// TestPACLogin: a login is shown to no proxy that anybody on the way may have named.
+func TestPACLogin(t *testing.T) {
+	serve := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`function FindProxyForURL() { return "PROXY a:3128"; }`))
+	}
+	open, closed := httptest.NewServer(http.HandlerFunc(serve)), httptest.NewTLSServer(http.HandlerFunc(serve))
+	defer open.Close()
+	defer closed.Close()
+	leads := httptest.NewTLSServer(http.RedirectHandler(open.URL, http.StatusFound))
+	defer leads.Close()
+	file := filepath.Join(t.TempDir(), "proxy.pac")
+	if err := os.WriteFile(file, []byte(`function FindProxyForURL() { return "PROXY a:3128"; }`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for source, safe := range map[string]bool{open.URL: false, closed.URL: true, leads.URL: false, file: true} {
+		for _, login := range []string{"", "ada:lovelace"} {
+			cfg := Config{PAC: source, ProxyLogin: login, Roots: rootsOf(t)}
+			w, err := firstWay(t.Context(), cfg, cfg.marks(), "https://box.lab")
+			if works := safe || login == ""; works != (err == nil) || works != (w.kind == WayProxy) || err != nil && !strings.Contains(err.Error(), "take it from https") {
+				t.Errorf("%s with the login %q: %v, %v", source, login, w, err)
+			}
+		}
+	}
+}
+
+// TestPACListGoesRound: when the place that was found last fails, those before it are tried again.
+func TestPACListGoesRound(t *testing.T) {
+	up, asked := "b", ""
+	l := &hopList{}
+	for _, name := range []string{"a", "b", "c"} {
+		l.dials = append(l.dials, func(context.Context, string, string) (net.Conn, error) {
+			if asked += name; name != up {
+				return nil, net.ErrClosed
+			}
+			return nil, nil
+		})
+	}
+	for _, one := range []struct{ up, asked string }{{"b", "ab"}, {"b", "b"}, {"a", "bca"}, {"c", "abc"}, {"", "cab"}} {
+		up, asked = one.up, ""
+		if _, err := l.dial(t.Context(), "tcp", "box.lab:443"); asked != one.asked || (err == nil) != (up != "") {
+			t.Errorf("with %q up: %q, want %q: %v", up, asked, one.asked, err)
+		}
 	}
 }
 

@@ -105,7 +105,7 @@ func checkProxy(u *url.URL) error {
 func firstWay(ctx context.Context, cfg Config, marks dscp.Marks, base string) (way, error) {
 	direct := directWay(marks)
 	if cfg.PAC != "" {
-		hops, err := proxiesByPAC(ctx, cfg.PAC, base, cfg.Roots)
+		hops, err := proxiesByPAC(ctx, cfg.PAC, base, cfg.ProxyLogin != "", cfg.Roots)
 		if err != nil {
 			return direct, err
 		}
