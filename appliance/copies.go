@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,8 +16,9 @@ import (
 // The last good copy of the store: whenever a revision is for good, and every few hours, the store is copied and the copy checked as a whole. `appliance rescue`
 // puts the copy in place when the store is damaged.
 
-// Files of the copy in the state folder.
+// Files of the store and its copy in the state folder.
 const (
+	storeFile   = "meetzone.db"
 	copyFolder  = "copies"
 	copyFile    = "good.db"
 	copyDetails = "good.json"
@@ -40,6 +42,27 @@ func readCopy(state string) (c goodCopy, err error) {
 		err = json.Unmarshal(text, &c)
 	}
 	return c, err
+}
+
+// errStoreMissing keeps the daemon from beginning anew where there has been a store: its first copy would take the place of the last good one.
+var errStoreMissing = errors.New("the store is missing, but its last good copy is there: `appliance rescue copy` puts it in place, `appliance rescue reset` begins anew")
+
+// checkStoreThere refuses a start without a store beside a copy of one. A store without a byte counts as missing.
+func checkStoreThere(state string) error {
+	info, err := os.Stat(filepath.Join(state, storeFile))
+	missing := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+	if _, err := os.Stat(filepath.Join(state, copyFolder, copyFile)); missing && err == nil {
+		return errStoreMissing
+	}
+	return nil
+}
+
+// removeLeft removes the unfinished files that a kill has left.
+func removeLeft(folder, pattern string) {
+	left, _ := filepath.Glob(filepath.Join(folder, pattern))
+	for _, one := range left {
+		_ = os.Remove(one)
+	}
 }
 
 // runCopies keeps a good copy until ctx ends.

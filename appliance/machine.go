@@ -79,14 +79,19 @@ func (d *daemon) Power(ctx context.Context, power adminapi.Power) error {
 		return &adminapi.Error{Code: adminapi.CodeConflict, Text: "This machine is not the appliance's own.",
 			Advice: "Restart or switch it off by its own means."}
 	}
+	if power.Reason != "" {
+		d.starts.because(power.Reason)
+	}
+	return powerBy(ctx, d.helper(), power)
+}
+
+// powerBy has a helper do it.
+func powerBy(ctx context.Context, by helper.Client, power adminapi.Power) error {
 	var request helper.Request = helper.Reboot{Reason: power.Reason}
 	if power.Action == adminapi.PowerOff {
 		request = helper.PowerOff{Reason: power.Reason}
 	}
-	if power.Reason != "" {
-		d.starts.because(power.Reason)
-	}
-	err := d.helper().Do(ctx, request)
+	err := by.Do(ctx, request)
 	switch {
 	case errors.Is(err, helper.ErrRequest):
 		return &adminapi.Error{Code: adminapi.CodeBad, Text: "The reason cannot be used.", Advice: "Write one line of at most 200 bytes."}

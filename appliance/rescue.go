@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"os/signal"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -21,7 +18,6 @@ import (
 	"meetzone/appliance/adminapi"
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
-	"meetzone/appliance/people"
 	"meetzone/storage"
 )
 
@@ -38,85 +34,25 @@ type rescue struct {
 	remove []func() // what is to be tidied up
 
 	mu        sync.Mutex // guards what follows; held while something is put right
-	damage    string     // what is wrong with the store; "" nothing
+	damage    string     // what is wrong with the content of the store; "" nothing
+	trouble   string     // why a store that may be whole cannot be opened; "" nothing
 	store     *storage.Store
 	revisions *admin.RevisionStore
 }
 
 var _ admin.Rescuer = (*rescue)(nil)
 
-func (r *rescue) file() string { return filepath.Join(r.state, "meetzone.db") }
-
-func (r *rescue) copy() string { return filepath.Join(r.state, copyFolder, copyFile) }
-
-// open looks at the store, and opens it where it is whole. To be called with mu held, or before anybody else is there.
-func (r *rescue) open() {
-	r.damage = ""
-	err := storage.CheckFile(r.file())
-	if err == nil {
-		r.store, err = storage.Open(storage.Config{Path: r.file(), Logger: r.log})
-	}
-	if err == nil {
-		if r.revisions, err = admin.NewRevisionStore(r.store); err != nil {
-			err = errors.Join(err, r.store.Close())
-			r.store = nil
-		}
-	}
-	if err != nil {
-		r.damage = err.Error()
-	}
-}
-
-// close lets go of the store.
-func (r *rescue) close() error {
-	if r.store == nil {
-		return nil
-	}
-	err := r.store.Close()
-	r.store, r.revisions = nil, nil
-	return err
-}
-
-// people are those of the store, or of its last good copy. Where no user can be read, everybody at the socket may do everything: the box is as much in
-// the hands of who stands before it as one from the carton.
-func (r *rescue) people() (*people.Users, bool, error) {
-	if r.store != nil {
-		users, err := people.New(people.Config{Store: r.store})
-		return users, err == nil && users.None(), err
-	}
-	folder, err := os.MkdirTemp("", "meetzone-rescue-")
-	if err != nil {
-		return nil, false, err
-	}
-	r.remove = append(r.remove, func() { _ = os.RemoveAll(folder) })
-	path := filepath.Join(folder, "copy.db")
-	if text, err := os.ReadFile(r.copy()); err == nil {
-		if err := writeFile(path, text); err != nil {
-			return nil, false, err
-		}
-	}
-	store, err := storage.Open(storage.Config{Path: path, Logger: r.log})
-	if errors.Is(err, storage.ErrCorrupt) { // the copy is damaged too
-		store, err = storage.Open(storage.Config{Path: filepath.Join(folder, "empty.db"), Logger: r.log})
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	r.remove = append([]func(){func() { _ = store.Close() }}, r.remove...)
-	users, err := people.New(people.Config{Store: store})
-	return users, err == nil && users.None(), err
-}
-
 // Rescue implements admin.Rescuer.
 func (r *rescue) Rescue() adminapi.Rescue {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := adminapi.Rescue{Log: []string{}, Store: r.damage}
+	r.lookAgain()
+	out := adminapi.Rescue{Log: []string{}, Store: r.damage, Trouble: r.trouble}
 	switch f, err := readFailure(r.state); {
 	case err == nil:
 		out.Cause, out.At, out.Log = f.Cause, f.At, f.Log
-	case r.damage != "":
-		out.Cause = r.damage
+	case r.damage != "" || r.trouble != "":
+		out.Cause = r.damage + r.trouble
 	default:
 		out.Cause = "The daemon ended without a word: it was killed, or it stood still. The journal has more."
 	}
@@ -150,66 +86,12 @@ func (r *rescue) Home() adminapi.Home {
 		Alarms: []adminapi.Alarm{{Code: "rescue", Text: text, Advice: "`appliance rescue show` tells what can be done.", Since: said.At}}}
 }
 
-// UseCopy implements admin.Rescuer.
-func (r *rescue) UseCopy(context.Context) (out adminapi.Rescued, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c, err := readCopy(r.state)
-	if err == nil {
-		err = storage.CheckFile(r.copy())
-	}
-	if err != nil {
-		return out, &adminapi.Error{Code: adminapi.CodeConflict, Text: "There is no good copy of the store: " + err.Error() + ".", Advice: "Restore a backup after a reset."}
-	}
-	text, err := os.ReadFile(r.copy())
-	if err != nil {
-		return out, err
-	}
-	if err := r.setAside(); err != nil {
-		return out, err
-	}
-	if err := writeFile(r.file(), text); err != nil {
-		return out, err
-	}
-	r.open()
-	if r.damage != "" {
-		return out, fmt.Errorf("the copy in its place: %s", r.damage)
-	}
-	out.Text = fmt.Sprintf("The copy of %s with revision %d is in place.", when(c.Made), c.Revision)
-	out.Lost = fmt.Sprintf("Everything that was changed since %s: configuration behind revision %d, meetings, users and their passwords, the audit log.", when(c.Made), c.Revision)
-	return out, nil
-}
-
-// setAside moves the store out of the way and keeps it, for somebody to look at.
-func (r *rescue) setAside() error {
-	if err := r.close(); err != nil {
-		return err
-	}
-	err := os.Rename(r.file(), r.file()+".damaged")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// Reset implements admin.Rescuer. Keys and certificates stay: it is the same box, without settings, users and meetings.
-func (r *rescue) Reset(context.Context) (out adminapi.Rescued, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.setAside(); err != nil {
-		return out, err
-	}
-	out.Text = "The box begins anew with the next start, under its old keys and certificates."
-	out.Lost = "Configuration, users, meetings and the audit log. A backup restores all but the audit log."
-	return out, nil
-}
-
 // UsePrevious implements admin.Rescuer.
 func (r *rescue) UsePrevious(ctx context.Context, who string) (out adminapi.Rescued, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.revisions == nil {
-		return out, errNoStore
+		return out, r.noRevisions()
 	}
 	latest, err := r.revisions.Latest()
 	if err != nil {
@@ -238,14 +120,12 @@ func (r *rescue) before(latest config.Revision) (config.Revision, error) {
 	return config.Revision{}, errors.Join(admin.ErrNoRevision, err)
 }
 
-var errNoStore = &adminapi.Error{Code: adminapi.CodeConflict, Text: "The store is damaged, so there are no revisions.", Advice: "Put the last good copy in place first."}
-
 // UseNetwork implements admin.Rescuer.
 func (r *rescue) UseNetwork(ctx context.Context, n adminapi.RescueNetwork, who string) (out adminapi.Rescued, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.revisions == nil {
-		return out, errNoStore
+		return out, r.noRevisions()
 	}
 	latest, err := r.revisions.Latest()
 	if err != nil {
@@ -281,7 +161,7 @@ type rescueMachine struct{ helper string }
 
 // Power implements admin.Machine.
 func (m rescueMachine) Power(ctx context.Context, power adminapi.Power) error {
-	return (&daemon{flags: runFlags{ownHost: true, helper: m.helper}}).Power(ctx, power)
+	return powerBy(ctx, helper.Client{Socket: m.helper}, power)
 }
 
 // runRescue serves until somebody has the daemon started again.
@@ -289,8 +169,6 @@ func runRescue(ctx context.Context, state, socket, helperSocket string) (err err
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	r := &rescue{state: state, log: newLogger(new(slog.LevelVar)), done: make(chan struct{})}
-	r.open()
-	users, everybody, err := r.people()
 	defer func() {
 		for _, remove := range r.remove {
 			remove()
@@ -299,6 +177,8 @@ func runRescue(ctx context.Context, state, socket, helperSocket string) (err err
 		defer r.mu.Unlock()
 		err = errors.Join(err, r.close())
 	}()
+	r.open()
+	users, everybody, err := r.people()
 	if err != nil {
 		return err
 	}
@@ -391,8 +271,11 @@ func printRescue(w io.Writer, said adminapi.Rescue) {
 		fmt.Fprintf(w, "  %s\n", printable(line))
 	}
 	store := "whole"
-	if said.Store != "" {
+	switch {
+	case said.Store != "":
 		store = "DAMAGED: " + said.Store
+	case said.Trouble != "":
+		store = "CANNOT BE OPENED, but may be whole: " + said.Trouble
 	}
 	rows := [][]string{{"Store", store}}
 	if c := said.Copy; c != nil {

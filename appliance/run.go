@@ -177,7 +177,10 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(d.flags.state, 0o700); err != nil {
 		return fmt.Errorf("making the state folder: %w", err)
 	}
-	if d.store, err = storage.Open(storage.Config{Path: filepath.Join(d.flags.state, "meetzone.db"), Logger: d.log}); err != nil {
+	if err := checkStoreThere(d.flags.state); err != nil {
+		return err
+	}
+	if d.store, err = storage.Open(storage.Config{Path: filepath.Join(d.flags.state, storeFile), Logger: d.log}); err != nil {
 		return err
 	}
 	if d.starts, err = openStarts(ctx, d.store, d.log); err != nil {

@@ -19,9 +19,10 @@ const (
 // Rescue is why the box does not start, and what could help.
 type Rescue struct {
 	Cause    string      `json:"cause"`
-	At       time.Time   `json:"at,omitzero"` // of the last start that failed
-	Log      []string    `json:"log"`         // the end of what the daemon said
-	Store    string      `json:"store"`       // what is wrong with it; "" nothing
+	At       time.Time   `json:"at,omitzero"`       // of the last start that failed
+	Log      []string    `json:"log"`               // the end of what the daemon said
+	Store    string      `json:"store"`             // what is wrong with its content; "" nothing
+	Trouble  string      `json:"trouble,omitempty"` // why a store that may be whole cannot be opened
 	Revision *Revision   `json:"revision,omitempty"`
 	Previous *Revision   `json:"previous,omitempty"`
 	Copy     *RescueCopy `json:"copy,omitempty"` // the last good copy of the store

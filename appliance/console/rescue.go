@@ -64,8 +64,11 @@ func (r *rescueScreen) cause(_ *app, width int) (out []line) {
 		out = append(out, styled(bold, t))
 	}
 	state := "The store is whole."
-	if r.now.Store != "" {
+	switch {
+	case r.now.Store != "":
 		state = "THE STORE IS DAMAGED: " + r.now.Store
+	case r.now.Trouble != "":
+		state = "The store cannot be opened, but may be whole: " + r.now.Trouble
 	}
 	texts = wrap(state, width)
 	return append(out, plainLines(texts[:min(3, len(texts))])...)
