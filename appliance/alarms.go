@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -33,6 +34,7 @@ var alarmAdvice = map[string]string{
 	"marks-drift":          "See who changes the kernel's rules: `appliance dscp status`.",
 	"network-drift":        "See what differs and who changes it: `appliance network status`.",
 	"firewall-drift":       "See what differs and who changes it: `appliance firewall`.",
+	"part-failed":          "Put right what the text says, then commit again: `appliance config rollback` or another revision.",
 	"clock":                "Check the time servers and that they can be reached.",
 	"update-fell-back":     "The box runs the version from before. `appliance update status` has the reason; install another version when there is one.",
 	"update-failed":        "Nothing has changed. `appliance update status` has the reason; try again.",
@@ -137,6 +139,10 @@ func (d *daemon) collectAlarms() []adminapi.Alarm {
 	list = append(list, d.hostAlarms()...)
 	list = append(list, updateAlarms(d.flags.ledger)...)
 	list = append(list, d.seed.alarms()...)
+	if err := errors.Join(d.revisions.Failed()...); err != nil {
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
+		list = append(list, adminapi.Alarm{Code: "part-failed", Text: fmt.Sprintf("Revision %d is not in force as a whole: %s.", d.revisions.Running().Number, text)})
+	}
 	if w := d.revisions.Waiting(); w.Number != 0 {
 		list = append(list, adminapi.Alarm{Code: "unconfirmed", Text: fmt.Sprintf("Revision %d is not confirmed: at %s revision %d comes back.", w.Number, when(w.Until), w.Before)})
 	}

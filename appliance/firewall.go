@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -44,16 +45,25 @@ func (p firewallPart) Check(doc config.Document) error {
 	return err
 }
 
-// Apply implements config.Part.
+// Apply implements config.Part. What comes back is not refused, whatever the kernel says: it is reported as a difference, and tried again.
 func (p firewallPart) Apply(_ context.Context, doc config.Document) (config.Actual, error) {
 	wanted, err := p.d.wantedFirewall(doc)
-	if err == nil && p.d.flags.ownHost {
-		_, err = p.d.firewall.Apply(wanted)
-	}
 	if err != nil {
 		return nil, err
 	}
+	if p.d.flags.ownHost {
+		if _, err = p.d.firewall.Apply(wanted); err != nil && !p.comesBack(wanted) {
+			return nil, err
+		}
+	}
 	return p.Observe(doc), nil
+}
+
+func (p firewallPart) comesBack(wanted firewall.Wanted) bool {
+	return p.d.comesBack(func(running config.Document) bool {
+		now, err := p.d.wantedFirewall(running)
+		return err == nil && reflect.DeepEqual(now, wanted)
+	})
 }
 
 // Observe implements config.Observer.

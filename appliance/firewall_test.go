@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,6 +146,50 @@ func TestNetnsFirewall(t *testing.T) {
 	if left := lab.Box.Run(t, "nft", "list", "tables"); strings.Contains(left, "meetzone_input") {
 		t.Errorf("switched off, it is still there:\n%s", left)
 	}
+}
+
+// holdTable makes a table of the name that ours has, which the kernel keeps for whoever made it: nobody else can change or delete it until release.
+func holdTable(t *testing.T, lab *appliancetest.Lab) (release func()) {
+	t.Helper()
+	cmd := lab.Box.Command(context.Background(), "nft", "-i")
+	stdin, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = stdin.Close(); _ = cmd.Wait() })
+	t.Cleanup(release)
+	fmt.Fprintln(stdin, "add table inet meetzone_input { flags owner; }")
+	soon(t, 10*time.Second, "the table is held", func() bool { return strings.Contains(lab.Box.Run(t, "nft", "list", "tables"), "meetzone_input") })
+	return release
+}
+
+// TestNetnsFirewallRefused: where the kernel does not take the table, an unconfirmed revision comes undone all the same, and a box starts. It is an
+// alarm; when the kernel takes the table it is there by itself.
+func TestNetnsFirewallRefused(t *testing.T) {
+	lab := appliancetest.New(t, 1)
+	c := lab.Clients[0]
+	daemon := lab.Start(t)
+	daemon.Admin(t, "config", "set", "network.interfaces", fmt.Sprintf("[{name: %s, addresses: [%s/24]}]", c.BoxIface, c.Box), "--commit")
+	daemon.Admin(t, "config", "set", "network.firewall.enabled", "false")
+	daemon.Admin(t, "config", "set", "zone.name", "cut off")
+	daemon.Admin(t, "config", "commit", "--confirm", "10s")
+	release := holdTable(t, lab)
+	named := func() string { return strings.TrimSpace(string(daemon.Admin(t, "config", "get", "zone.name"))) }
+	alarmed := func() bool { return strings.Contains(string(daemon.Admin(t, "alarms", "--json")), "firewall-drift") }
+	if name := named(); name != "cut off" {
+		t.Fatalf("before the time is over: %s", name)
+	}
+	soon(t, 30*time.Second, "the revision before is back", func() bool { return named() != "cut off" })
+	soon(t, 15*time.Second, "an alarm", alarmed)
+	daemon = lab.Restart(t, daemon)
+	if f := firewallShown(t, daemon); f.Agrees || !f.Enabled {
+		t.Errorf("after a restart: %+v", f)
+	}
+	release()
+	soon(t, 20*time.Second, "the firewall is there", func() bool { return firewallShown(t, daemon).Agrees })
 }
 
 func firewallShown(t *testing.T, daemon *appliancetest.Daemon) (f adminapi.Firewall) {

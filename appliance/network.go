@@ -63,11 +63,18 @@ func (p networkPart) Check(doc config.Document) error {
 	return p.d.network.Check(wanted)
 }
 
-// comesBack says that a document was in force before: at a start, when a commit is undone, and when an unconfirmed revision is taken back.
+// comesBack says that a document was in force before: at a start, when a commit is undone, and when an unconfirmed revision is taken back. same says
+// that what runs asks for the same.
+func (d *daemon) comesBack(same func(running config.Document) bool) bool {
+	running := d.revisions.Running()
+	return running.Number == 0 || d.revisions.Waiting().Number != 0 || same(running.Document)
+}
+
 func (p networkPart) comesBack(wanted network.Wanted) bool {
-	running := p.d.revisions.Running()
-	now, err := wantedNetwork(running.Document)
-	return running.Number == 0 || p.d.revisions.Waiting().Number != 0 || err == nil && now.Equal(wanted)
+	return p.d.comesBack(func(running config.Document) bool {
+		now, err := wantedNetwork(running)
+		return err == nil && now.Equal(wanted)
+	})
 }
 
 // Apply implements config.Part. What comes back is not refused, whatever is missing: it is reported as a difference, and tried again.

@@ -119,7 +119,8 @@ func (r *Revisions) RunCountdown(ctx context.Context, takenBack func(config.Revi
 	}
 }
 
-// takeBack commits the revision before the one that waits, unless it does not wait any more. Where that fails, it goes on waiting for a moment.
+// takeBack commits the revision before the one that waits, unless it does not wait any more. Nothing that a part says keeps it from that: the box may
+// be cut off. Where the store fails, it goes on waiting for a moment.
 func (r *Revisions) takeBack(ctx context.Context, w Waiting) (config.Revision, error) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
@@ -128,7 +129,7 @@ func (r *Revisions) takeBack(ctx context.Context, w Waiting) (config.Revision, e
 	}
 	before, err := r.cfg.Store.Revision(w.Before)
 	if err == nil {
-		before, err = r.commitLocked(ctx, before.Document, CommitOptions{Who: automatic, Comment: takenBackComment(w.Number, w.Before, "in time")})
+		before, err = r.goBackLocked(ctx, before.Document, CommitOptions{Who: automatic, Comment: takenBackComment(w.Number, w.Before, "in time")})
 	}
 	if err != nil && r.Waiting() == w {
 		w.Until = time.Now().Add(retryEvery)

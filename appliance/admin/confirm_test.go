@@ -65,6 +65,43 @@ func TestUnconfirmedComesUndone(t *testing.T) {
 	}
 }
 
+// TestComesUndoneWhateverPartsSay: the revision before is back also where a part refuses it by now, as for a file that has gone since, and where another
+// cannot apply it any more. The others have it, and what failed is shown.
+func TestComesUndoneWhateverPartsSay(t *testing.T) {
+	parts := newParts(t.TempDir(), nil)
+	r := newRevisions(t, storagetest.Open(t, storage.Config{}), parts)
+	start(t, r)
+	taken := countdown(t, r)
+	commitWaiting(t, r, "cut off", time.Hour)
+	if failed := r.Failed(); len(failed) != 0 {
+		t.Fatalf("after the commit: %v", failed)
+	}
+	no := func(d config.Document) error {
+		if d.Zone.Name == "first" {
+			return errors.New("there is no such file any more")
+		}
+		return nil
+	}
+	parts[0].refuse, parts[1].fail = no, no
+	w := r.Waiting()
+	w.Until = time.Now()
+	r.setWaiting(w)
+	select {
+	case back := <-taken:
+		if back.Document.Zone.Name != "first" || kernel(t, parts) != "first cut off first" {
+			t.Errorf("revision %d is %s, the kernel has %s", back.Number, back.Document.Zone.Name, kernel(t, parts))
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("still there: %s", kernel(t, parts))
+	}
+	if failed := r.Failed(); len(failed) != 1 || r.Waiting().Number != 0 {
+		t.Errorf("shown: %v, waits %+v", failed, r.Waiting())
+	}
+	if latest, err := r.cfg.Store.Latest(); err != nil || latest.Document.Zone.Name != "first" {
+		t.Errorf("a start would have %s, %v", latest.Document.Zone.Name, err)
+	}
+}
+
 // TestConfirmedStays: confirmed in time it stays, and nothing is committed on top before.
 func TestConfirmedStays(t *testing.T) {
 	parts := newParts(t.TempDir(), nil)

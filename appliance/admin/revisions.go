@@ -130,7 +130,7 @@ func (r *Revisions) Start(ctx context.Context, first config.Document) error {
 	return r.resumeWaiting()
 }
 
-// applyAll applies the document to every part, also when one fails: at a start there is nothing to go back to.
+// applyAll applies the document to every part, also when one fails: at a start, and when going back, there is nothing else to turn to.
 func (r *Revisions) applyAll(ctx context.Context, d config.Document) ([]PartState, error) {
 	var errs []error
 	states := make([]PartState, len(r.cfg.Parts))
@@ -177,6 +177,18 @@ func (r *Revisions) Parts() []PartState {
 		}
 	}
 	return states
+}
+
+// Failed returns why parts are not as the running document says, as far as their last Apply told.
+func (r *Revisions) Failed() (errs []error) {
+	r.view.RLock()
+	defer r.view.RUnlock()
+	for _, state := range r.parts {
+		if state.Err != nil {
+			errs = append(errs, state.Err)
+		}
+	}
+	return errs
 }
 
 // Candidate returns the document under edit, which is the running one where nobody has changed anything.
@@ -303,12 +315,34 @@ func (r *Revisions) commitLocked(ctx context.Context, next config.Document, o Co
 	if err := r.check(next); err != nil {
 		return config.Revision{}, err
 	}
+	return r.carryOutLocked(ctx, next, o, r.applyUntilFailure)
+}
+
+// goBackLocked commits a document that was in force before, for want of a better one: as at a start, no part is asked whether it likes it, and one that
+// fails keeps no other from it. What failed is shown with the part.
+func (r *Revisions) goBackLocked(ctx context.Context, to config.Document, o CommitOptions) (config.Revision, error) {
+	ctx = context.WithoutCancel(ctx)
+	if err := r.settleLocked(ctx); err != nil {
+		return config.Revision{}, err
+	}
+	return r.carryOutLocked(ctx, to, o, func(ctx context.Context, d config.Document) ([]PartState, int, error) {
+		states, err := r.applyAll(ctx, d)
+		if err != nil {
+			r.cfg.Logger.Error("going back, a part is not as configured", "err", err)
+		}
+		return states, len(states), nil
+	})
+}
+
+// carryOutLocked has the parts apply a document in the way that is given, and stores the revision.
+func (r *Revisions) carryOutLocked(ctx context.Context, next config.Document, o CommitOptions,
+	apply func(context.Context, config.Document) (states []PartState, changed int, err error)) (config.Revision, error) {
 	before := r.Running()
 	revision := config.Revision{Number: before.Number + 1, Time: time.Now(), Who: o.Who, Comment: o.Comment, Document: next, Confirm: o.Confirm}
 	if err := r.cfg.Store.Begin(ctx, revision); err != nil {
 		return config.Revision{}, fmt.Errorf("writing the journal: %w", err)
 	}
-	states, changed, err := r.applyUntilFailure(ctx, next)
+	states, changed, err := apply(ctx, next)
 	if err == nil {
 		if err = r.cfg.Store.Append(ctx, revision); err != nil {
 			err = fmt.Errorf("storing the revision: %w", err)

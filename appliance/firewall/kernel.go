@@ -15,19 +15,46 @@ import (
 // socketBuffer holds the answers to the largest table.
 const socketBuffer = 4 << 20
 
-// tables is the kernel's nf_tables.
+// tables is the kernel's nf_tables, opened when they are first asked for. The Owner's lock guards it.
 type tables struct{ conn *nftables.Conn }
 
-func openTables() (tables, error) {
+func (k *tables) open() error {
+	if k.conn != nil {
+		return nil
+	}
 	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *mdnetlink.Conn) error {
 		return errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer))
 	}))
-	return tables{conn}, err
+	if err != nil {
+		return fmt.Errorf("nf_tables: %w", err)
+	}
+	k.conn = conn
+	return nil
+}
+
+func (k *tables) close() error {
+	if k.conn == nil {
+		return nil
+	}
+	return k.conn.CloseLasting()
+}
+
+// forget has the next read open the tables anew: after an error, answers may be left that would be taken for those to the next question.
+func (k *tables) forget(err *error) {
+	if *err != nil && k.conn != nil {
+		_ = k.conn.CloseLasting()
+		k.conn = nil
+	}
+}
+
+// absent says that the error is of a kernel which has no nf_tables.
+func absent(err error) bool {
+	return errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)
 }
 
 func ours() *nftables.Table { return &nftables.Table{Name: Table, Family: nftables.TableFamilyINet} }
 
-func (k tables) exists() (bool, error) {
+func (k *tables) exists() (bool, error) {
 	list, err := k.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return false, fmt.Errorf("listing nf_tables: %w", err)
@@ -36,7 +63,11 @@ func (k tables) exists() (bool, error) {
 }
 
 // read returns what the kernel has; nil where there is no table of ours.
-func (k tables) read() (chains []chain, err error) {
+func (k *tables) read() (chains []chain, err error) {
+	if err := k.open(); err != nil {
+		return nil, err
+	}
+	defer k.forget(&err)
 	if found, err := k.exists(); err != nil || !found {
 		return nil, err
 	}
@@ -66,7 +97,11 @@ func (k tables) read() (chains []chain, err error) {
 }
 
 // replace puts the wanted table in place of whatever is called like it, in one transaction; no chains: no table.
-func (k tables) replace(chains []chain) error {
+func (k *tables) replace(chains []chain) (err error) {
+	if err := k.open(); err != nil {
+		return err
+	}
+	defer k.forget(&err)
 	ref := ours()
 	k.conn.AddTable(ref) // or deleting would fail where there is none
 	k.conn.DelTable(ref)
@@ -93,7 +128,7 @@ func (k tables) replace(chains []chain) error {
 			k.conn.AddRule(out)
 		}
 	}
-	err := k.conn.Flush()
+	err = k.conn.Flush()
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("writing table %s: this kernel lacks a part of nf_tables: %w", Table, err)
 	}

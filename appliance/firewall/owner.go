@@ -3,7 +3,6 @@ package firewall
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -42,7 +41,7 @@ type Config struct {
 // ErrNotOurs is what Apply answers where the host is not to be changed.
 var ErrNotOurs = errors.New("this host is not the appliance's own: start the daemon with --own-host to have its input filtered")
 
-// Owner keeps the kernel's table as wanted.
+// Owner keeps the kernel's table as wanted. What the kernel does not do is tried again whenever something changes, and every few seconds.
 type Owner struct {
 	cfg    Config
 	kernel tables
@@ -90,19 +89,16 @@ func New(cfg Config) (*Owner, error) {
 		return o, nil
 	}
 	var err error
-	if o.kernel, err = openTables(); err != nil {
-		return nil, fmt.Errorf("firewall: %w", err)
+	if o.watch, err = drift.Listen(drift.Notices{Protocol: unix.NETLINK_NETFILTER, Groups: []uint{unix.NFNLGRP_NFTABLES}}); err != nil {
+		cfg.Logger.Warn("changes of the firewall are not told; it is looked at every few seconds", "err", err)
+		o.watch, err = drift.Listen()
 	}
-	o.watch, err = drift.Listen(drift.Notices{Protocol: unix.NETLINK_NETFILTER, Groups: []uint{unix.NFNLGRP_NFTABLES}})
 	return o, err
 }
 
 // Close ends listening for changes. The table stays.
 func (o *Owner) Close() error {
-	if o.kernel.conn == nil {
-		return nil
-	}
-	return errors.Join(o.watch.Close(), o.kernel.conn.CloseLasting())
+	return errors.Join(o.watch.Close(), o.kernel.close())
 }
 
 // Run keeps the kernel as wanted until ctx ends.
@@ -139,7 +135,7 @@ func (o *Owner) actualLocked() Actual {
 	if o.wanted == nil || !o.cfg.OwnHost {
 		return a
 	}
-	have, err := o.kernel.read()
+	have, err := o.readLocked()
 	if err != nil {
 		a.Differs = []string{err.Error()}
 		return a
@@ -159,9 +155,18 @@ func (o *Owner) want() []chain {
 	return o.wanted.chains()
 }
 
+// readLocked looks at the kernel's table. Where none is wanted, a kernel without nf_tables has all that it takes.
+func (o *Owner) readLocked() ([]chain, error) {
+	have, err := o.kernel.read()
+	if err != nil && len(o.wanted.Interfaces) == 0 && absent(err) {
+		return nil, nil
+	}
+	return have, err
+}
+
 // agreeLocked replaces the table where it differs, and tells what did. What it had counted is kept.
 func (o *Owner) agreeLocked() (differed []string, err error) {
-	have, err := o.kernel.read()
+	have, err := o.readLocked()
 	if err != nil {
 		return nil, err
 	}
