@@ -667,10 +667,13 @@ func TestVersions(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range []string{"", "1.", "a", "1.02", "-1", "1.2.3.4.5", "1.0~rc1"} {
+	for _, v := range []string{"", "1.", "a", "1.02", "-1", "1.2.3.4.5", "1.0~rc1", "1000000000.1000000000.100000"} {
 		if ValidVersion(v) == nil {
 			t.Errorf("%q is taken for a version", v)
 		}
+	}
+	if longest := "1000000000.1000000000.10000"; ValidVersion(longest) != nil || len(ukiPrefix+longest) != 36 { // units of a partition's name
+		t.Errorf("%q has %d characters: %v", longest, len(longest), ValidVersion(longest))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	maxVersionParts = 4
 	maxVersionPart  = 1_000_000_000_000_000 // a time in minutes, as 202601312359, is one
+	maxVersionSize  = 27                    // with meetzone_ before it it is the name of a partition, which has room for 36
 )
 
 // ValidVersion says what is wrong with a version.
@@ -20,6 +21,9 @@ func ValidVersion(v string) error {
 }
 
 func versionParts(v string) (parts []int, err error) {
+	if len(v) > maxVersionSize {
+		return nil, fmt.Errorf("version %.40q is too long; %d characters are the most", v, maxVersionSize)
+	}
 	for text := range strings.SplitSeq(v, ".") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 || n >= maxVersionPart || strconv.Itoa(n) != text || len(parts) == maxVersionParts {
