@@ -50,6 +50,7 @@ const (
 	recordUpdate  = "update"
 	keptRefusals  = 20
 	uploadedName  = "bundle"
+	uploading     = "upload-*" // what becomes uploadedName
 	fetchedName   = "fetched"
 	updateFolder  = "update"
 	minBundleRoom = 64 << 20 // that stays free beside a bundle
@@ -72,6 +73,7 @@ func openUpdater(ctx context.Context, d *daemon) (*updater, error) {
 	if err := os.MkdirAll(u.path(""), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder for updates: %w", err)
 	}
+	u.clear()
 	if u.record.Drained {
 		if err := d.drainer.Drain(ctx, adminapi.Drain{}); err != nil {
 			return nil, err
@@ -79,6 +81,16 @@ func openUpdater(ctx context.Context, d *daemon) (*updater, error) {
 		u.remember(ctx, func(r *updaterRecord) { r.Drained = false })
 	}
 	return u, nil
+}
+
+// clear removes uploads that came to no end with an earlier run.
+func (u *updater) clear() {
+	unfinished, _ := filepath.Glob(u.path(uploading)) // the pattern is a good one
+	for _, file := range unfinished {
+		if err := os.Remove(file); err != nil {
+			u.d.log.Warn("an unfinished upload stays", "err", err)
+		}
+	}
 }
 
 func (u *updater) path(name string) string { return filepath.Join(u.d.flags.state, updateFolder, name) }
@@ -310,7 +322,7 @@ func (u *updater) PutBundle(ctx context.Context, bundle io.Reader, size int64) (
 	if err := u.room(size); err != nil {
 		return offer, err
 	}
-	f, err := os.CreateTemp(u.path(""), "upload-*")
+	f, err := os.CreateTemp(u.path(""), uploading)
 	if err != nil {
 		return offer, err
 	}
@@ -323,6 +335,9 @@ func (u *updater) PutBundle(ctx context.Context, bundle io.Reader, size int64) (
 	}
 	if size >= 0 && size < b.Size() {
 		return offer, u.refused(ctx, b.Manifest.Version, fmt.Errorf("%w: %d of %d bytes are there", update.ErrTruncated, size, b.Size()))
+	}
+	if err := u.room(b.Size()); err != nil { // whoever sends need not say how much it is
+		return offer, err
 	}
 	n, err := io.Copy(f, io.LimitReader(bundle, b.Size()-b.Start()+1))
 	if err == nil && b.Start()+n != b.Size() {
@@ -447,14 +462,27 @@ func (u *updater) bring(ctx context.Context, from adminapi.UpdateFrom) (string, 
 
 // ---- restarting
 
-// restart drains the box and restarts it.
+// restart drains the box and restarts it. Where that comes to nothing, the box is in service again.
 func (u *updater) restart(ctx context.Context, r adminapi.Restart, reason string) error {
 	if r.Later {
 		return nil
 	}
 	u.step(func(j *adminapi.UpdateJob) { j.Stage, j.Done, j.Total = adminapi.UpdateDraining, 0, 0 })
-	if u.d.drainer.record() == nil {
+	ours := u.d.drainer.record() == nil
+	if ours {
 		u.remember(ctx, func(rec *updaterRecord) { rec.Drained = true })
+	}
+	err := u.drainAndReboot(ctx, r, reason, ours)
+	if err != nil && ours { // whoever had taken the box out of service before keeps it so
+		ctx = context.WithoutCancel(ctx)
+		err = errors.Join(err, u.d.drainer.Drain(ctx, adminapi.Drain{}))
+		u.remember(ctx, func(rec *updaterRecord) { rec.Drained = false })
+	}
+	return err
+}
+
+func (u *updater) drainAndReboot(ctx context.Context, r adminapi.Restart, reason string, drain bool) error {
+	if drain {
 		if err := u.d.drainer.Drain(ctx, adminapi.Drain{On: true, Reason: "The box is being updated and will be back in a few minutes."}); err != nil {
 			return err
 		}
@@ -463,8 +491,7 @@ func (u *updater) restart(ctx context.Context, r adminapi.Restart, reason string
 	_ = u.d.zone.WaitEmpty(waiting) // the deadline is no error: people are told when the daemon ends, and come back by themselves
 	cancel()
 	if ctx.Err() != nil {
-		u.remember(ctx, func(rec *updaterRecord) { rec.Drained = false })
-		return errors.Join(ctx.Err(), u.d.drainer.Drain(context.WithoutCancel(ctx), adminapi.Drain{}))
+		return ctx.Err()
 	}
 	u.step(func(j *adminapi.UpdateJob) { j.Stage = adminapi.UpdateRestarting })
 	return u.d.Power(ctx, adminapi.Power{Action: adminapi.PowerReboot, Reason: reason})
