@@ -415,6 +415,15 @@ func TestPowerCommands(t *testing.T) {
 	if c.zone.power != (adminapi.Power{Action: adminapi.PowerOff}) {
 		t.Errorf("power-off asked for %+v", c.zone.power)
 	}
+	c.zone.power = adminapi.Power{}
+	c.want(1, words("factory-reset"))
+	if c.zone.power != (adminapi.Power{}) {
+		t.Errorf("a factory reset that nobody has confirmed asked for %+v", c.zone.power)
+	}
+	c.want(0, words("factory-reset --yes"))
+	if c.zone.power != (adminapi.Power{Action: adminapi.PowerFactoryReset}) {
+		t.Errorf("factory-reset asked for %+v", c.zone.power)
+	}
 }
 
 func TestShellCompletion(t *testing.T) {

@@ -88,8 +88,11 @@ func (d *daemon) Power(ctx context.Context, power adminapi.Power) error {
 // powerBy has a helper do it.
 func powerBy(ctx context.Context, by helper.Client, power adminapi.Power) error {
 	var request helper.Request = helper.Reboot{Reason: power.Reason}
-	if power.Action == adminapi.PowerOff {
+	switch power.Action {
+	case adminapi.PowerOff:
 		request = helper.PowerOff{Reason: power.Reason}
+	case adminapi.PowerFactoryReset:
+		request = helper.FactoryReset{Reason: power.Reason}
 	}
 	err := by.Do(ctx, request)
 	switch {
@@ -160,6 +163,20 @@ func newRebootCommand() *cobra.Command {
 
 func newPowerOffCommand() *cobra.Command {
 	return newPowerCommand(adminapi.PowerOff, "power-off", "Switch the machine off; meetings end, drain first where that matters")
+}
+
+func newFactoryResetCommand() *cobra.Command {
+	cmd := newPowerCommand(adminapi.PowerFactoryReset, "factory-reset", "Delete everything and restart as from the factory: configuration, users, meetings, keys, logs; make a backup first")
+	var sure bool
+	cmd.Flags().BoolVar(&sure, "yes", false, "really delete everything")
+	reset := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !sure {
+			return errors.New("a factory reset deletes configuration, users, meetings, keys and logs for good; say --yes when that is what you want")
+		}
+		return reset(cmd, args)
+	}
+	return cmd
 }
 
 func newPowerCommand(action adminapi.PowerAction, use, short string) *cobra.Command {

@@ -53,7 +53,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newRunCommand(), newConfigCommand(), newMeetingCommand(), newCertCommand(), newZoneCommand(), newSiteCommand(), newTunnelsCommand(), newStatusCommand(), newPathsCommand(), newDSCPCommand(), newNetworkCommand(), newFirewallCommand(), newCaptureCommand(), newDrainCommand(), newUndrainCommand(), newAlarmsCommand(),
-		newRebootCommand(), newPowerOffCommand(), newHelperCommand(),
+		newRebootCommand(), newPowerOffCommand(), newFactoryResetCommand(), newHelperCommand(),
 		newUserCommand(), newAuditCommand(), newBackupCommand(), newRescueCommand(), newSupportCommand(), newLoginCommand(), newLogoutCommand())
 	root.AddCommand(newUpdateCommand())
 	root.AddCommand(newConsoleCommand(), newTuningCommand())

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bufio"
+	"debug/pe"
 	"os"
 	"path"
 	"path/filepath"
@@ -117,4 +118,26 @@ func TestVMNobodyBecomesRoot(t *testing.T) {
 		}
 	}
 	t.Logf("%d bytes in files", total)
+}
+
+// TestVMKernelHasNoProfiles: systemd-boot starts a counted kernel that has profiles by another one than the first, whatever that does.
+func TestVMKernelHasNoProfiles(t *testing.T) {
+	needImage(t)
+	target, err := filepath.EvalSymlinks(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := pe.Open(strings.TrimSuffix(target, ".raw") + ".efi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.Section(".cmdline") == nil {
+		t.Error("the kernel has no command line of its own")
+	}
+	for _, section := range f.Sections {
+		if section.Name == ".profile" {
+			t.Error("the kernel has a profile")
+		}
+	}
 }

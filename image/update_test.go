@@ -43,7 +43,7 @@ StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/ttyS0
 ExecStart=/bin/sh -c 'until appliance status >/dev/null 2>&1; do sleep 2; done; sleep 5; . /usr/lib/os-release; echo; \
-ls /boot/EFI/Linux | sed "s/^/kernel /"; appliance update status | sed "s/^/update: /"; echo "running $IMAGE_VERSION"; \
+ls /boot/EFI/Linux | sed "s/^/kernel /"; appliance update status | sed "s/^/update: /"; ! [ -e /var/asked ] || echo "the state is kept"; echo "running $IMAGE_VERSION"; \
 if [ "$IMAGE_VERSION" = ` + olderVersion + ` ] && ! [ -e /var/asked ]; then touch /var/asked; appliance update install http://10.77.0.11/latest.bundle --drain 0s; echo "install ended with $?"; fi'
 `
 
@@ -93,6 +93,7 @@ func TestVMUpdate(t *testing.T) {
 	t.Logf("fetched, written and checked after %v", time.Since(begin).Round(time.Second))
 	m.Serial.Expect(`kernel meetzone_`+newerVersion+`\.efi`, 2*patience)
 	m.Serial.Expect(`update: .*blessed +Version `+newerVersion+` is healthy`, patience)
+	m.Serial.Expect(`the state is kept`, patience)
 	m.Serial.Expect(`running `+newerVersion, patience)
 	t.Logf("the newer version is blessed %v after the update began", time.Since(begin).Round(time.Second))
 }

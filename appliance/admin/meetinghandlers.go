@@ -111,8 +111,10 @@ func (s *Server) power(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if asked.Action != adminapi.PowerReboot && asked.Action != adminapi.PowerOff {
-		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: fmt.Sprintf("There is no action %q.", asked.Action), Advice: "Use reboot or off."}
+	switch asked.Action {
+	case adminapi.PowerReboot, adminapi.PowerOff, adminapi.PowerFactoryReset:
+	default:
+		return nil, &adminapi.Error{Code: adminapi.CodeBad, Text: fmt.Sprintf("There is no action %q.", asked.Action), Advice: "Use reboot, off or factory-reset."}
 	}
 	note(r, "%s: %s", asked.Action, asked.Reason)
 	s.cfg.Logger.Warn("power", "action", asked.Action, "who", whoAsks(r), "reason", asked.Reason)

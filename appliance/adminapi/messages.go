@@ -296,7 +296,7 @@ type Draining struct {
 	Left   []Meeting `json:"left,omitempty"`  // with their participants; not in Status
 }
 
-// Power restarts the machine, or switches it off. Meetings end; whoever is in one is told.
+// Power restarts the machine, switches it off, or restarts it as new. Meetings end; whoever is in one is told.
 type Power struct {
 	Action PowerAction `json:"action"`
 	Reason string      `json:"reason,omitempty"` // for the log
@@ -307,8 +307,9 @@ type PowerAction string
 
 // The actions.
 const (
-	PowerReboot PowerAction = "reboot"
-	PowerOff    PowerAction = "off"
+	PowerReboot       PowerAction = "reboot"
+	PowerOff          PowerAction = "off"
+	PowerFactoryReset PowerAction = "factory-reset" // restarts, and deletes all state before
 )
 
 // Status is the whole of the box at a glance.

@@ -28,6 +28,7 @@ func openMaintenance(a *app) tea.Cmd {
 		{"3", "Who is left", "meetings and people while the box drains", openLeft},
 		{"4", "Reboot", "restart the machine", power("Reboot", adminapi.PowerReboot, "reboot")},
 		{"5", "Shut down", "switch the machine off", power("Shut down", adminapi.PowerOff, "off")},
+		{"6", "Factory reset", "delete everything and begin anew", power("Factory reset", adminapi.PowerFactoryReset, "delete")},
 	}})
 }
 
@@ -86,7 +87,11 @@ func openLeft(a *app) tea.Cmd {
 // power asks for a word, and for a reason, before the machine goes down.
 func power(name string, does adminapi.PowerAction, typed string) func(a *app) tea.Cmd {
 	return func(a *app) tea.Cmd {
-		warning := name + ": all meetings end. " + people(a.status) + " Drain first where that matters."
+		warning := name + ": all meetings end. "
+		if does == adminapi.PowerFactoryReset {
+			warning = name + ": configuration, users, meetings, keys, backups on the box and logs are gone for good. "
+		}
+		warning += people(a.status) + " Drain first where that matters."
 		return a.push(word(name, warning, typed, func(a *app, f *form) tea.Cmd {
 			return do(a, f, func(ctx context.Context) error {
 				return a.client.Power(ctx, adminapi.Power{Action: does, Reason: "at the console"})

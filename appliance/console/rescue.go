@@ -35,6 +35,7 @@ func (a *app) rescue(now adminapi.Rescue) {
 		}},
 		{"7", "Reboot", "restart the machine", power("Reboot", adminapi.PowerReboot, "reboot")},
 		{"8", "Shut down", "switch the machine off", power("Shut down", adminapi.PowerOff, "off")},
+		{"9", "Factory reset", "delete everything, keys too", power("Factory reset", adminapi.PowerFactoryReset, "delete")},
 	}}
 	a.known, a.status = false, adminapi.Status{}
 	a.stack = []screen{r}

@@ -1,4 +1,4 @@
-// Package helper does the few things of the appliance that need root: a reboot, switching off, the name of the host, and image slots. The daemon runs
+// Package helper does the few things of the appliance that need root: a reboot, switching off, a factory reset, the name of the host, and image slots. The daemon runs
 // without root and asks for them over a unix socket that systemd listens on (init/meetzone-helper.socket); the helper starts with the
 // first request and ends when nobody has asked for a while.
 //

@@ -30,9 +30,12 @@ func (s *Server) perform(ctx context.Context, r Request, c call) (any, error) {
 func performSimple(ctx context.Context, r Request) error {
 	switch r := r.(type) {
 	case Reboot:
-		return startTarget(ctx, "reboot.target")
+		return startTarget(ctx, "reboot.target", "replace-irreversibly")
 	case PowerOff:
-		return startTarget(ctx, "poweroff.target")
+		return startTarget(ctx, "poweroff.target", "replace-irreversibly")
+	case FactoryReset:
+		// The restart that it ends with replaces this job.
+		return startTarget(ctx, "factory-reset.target", "replace")
 	case SetHostname:
 		if err := unix.Sethostname([]byte(r.Hostname)); err != nil {
 			return fmt.Errorf("setting the host name: %w", err)
@@ -44,13 +47,13 @@ func performSimple(ctx context.Context, r Request) error {
 
 // startTarget asks systemd to end everything, as `systemctl reboot` does without logind. It returns when the job is queued: the end of
 // the job is the end of this process.
-func startTarget(ctx context.Context, target string) error {
+func startTarget(ctx context.Context, target, mode string) error {
 	conn, err := dbus.NewSystemdConnectionContext(ctx)
 	if err != nil {
 		return fmt.Errorf("systemd does not answer: %w", err)
 	}
 	defer conn.Close()
-	if _, err := conn.StartUnitContext(ctx, target, "replace-irreversibly", nil); err != nil {
+	if _, err := conn.StartUnitContext(ctx, target, mode, nil); err != nil {
 		return fmt.Errorf("systemd refuses %s: %w", target, err)
 	}
 	return nil

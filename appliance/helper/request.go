@@ -28,6 +28,11 @@ type PowerOff struct {
 	Reason string `json:"reason"` // as in Reboot
 }
 
+// FactoryReset restarts the machine with the state partition made anew: init/meetzone-factory-reset.service.
+type FactoryReset struct {
+	Reason string `json:"reason"` // as in Reboot
+}
+
 // SetHostname gives the running kernel its name.
 type SetHostname struct {
 	Hostname string `json:"hostname"` // RFC 1123: letters, digits, hyphens and dots, at most 64 bytes
@@ -46,15 +51,19 @@ var ErrRequest = errors.New("the helper refuses the request")
 // Name is what a request is called on the wire and in errors.
 func Name(r Request) string { return r.verb() }
 
-func (Reboot) verb() string      { return "reboot" }
-func (PowerOff) verb() string    { return "power-off" }
-func (SetHostname) verb() string { return "set-hostname" }
+func (Reboot) verb() string       { return "reboot" }
+func (PowerOff) verb() string     { return "power-off" }
+func (FactoryReset) verb() string { return "factory-reset" }
+func (SetHostname) verb() string  { return "set-hostname" }
 
 // Validate implements Request.
 func (r Reboot) Validate() error { return validReason(r.Reason) }
 
 // Validate implements Request.
 func (r PowerOff) Validate() error { return validReason(r.Reason) }
+
+// Validate implements Request.
+func (r FactoryReset) Validate() error { return validReason(r.Reason) }
 
 // Validate implements Request.
 func (r SetHostname) Validate() error {
@@ -109,9 +118,10 @@ func encode(r Request) ([]byte, error) {
 
 // decoders make a request of its values, by verb.
 var decoders = map[string]func([]byte) (Request, error){
-	Reboot{}.verb():      as[Reboot],
-	PowerOff{}.verb():    as[PowerOff],
-	SetHostname{}.verb(): as[SetHostname],
+	Reboot{}.verb():       as[Reboot],
+	PowerOff{}.verb():     as[PowerOff],
+	FactoryReset{}.verb(): as[FactoryReset],
+	SetHostname{}.verb():  as[SetHostname],
 
 	UpdateState{}.verb():    as[UpdateState],
 	UpdateInstall{}.verb():  as[UpdateInstall],

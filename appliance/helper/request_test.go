@@ -8,7 +8,7 @@ import (
 )
 
 func TestRequestsSurviveTheWire(t *testing.T) {
-	for _, r := range []Request{Reboot{Reason: "new cables"}, PowerOff{}, SetHostname{Hostname: "box-1.example.org"}} {
+	for _, r := range []Request{Reboot{Reason: "new cables"}, PowerOff{}, FactoryReset{Reason: "sold"}, SetHostname{Hostname: "box-1.example.org"}} {
 		line, err := encode(r)
 		if err != nil || line[len(line)-1] != '\n' {
 			t.Fatalf("%#v: %q, %v", r, line, err)
