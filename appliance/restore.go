@@ -24,8 +24,9 @@ import (
 // A restore's journey. Restore reads the backup, has every part check its document, and stores in one transaction: the document as a revision that
 // waits to be confirmed, and the contents of the backup in the table "restore". The daemon then starts again. That start, before it opens anything,
 // puts the contents in place (settleRestore): the tables in one transaction, together with what was there before, then the files, which are written
-// again by the next start where this one dies. Once the revision is confirmed, what was there before is forgotten. Where the revision is taken back,
-// for whatever reason, the next start puts everything back. What decides is always the store: which revision is the newest, and which waits.
+// again by the next start where this one dies. What confirms the revision also forgets what was there before, in one transaction, so that what is
+// committed next takes nothing back. Where the revision is taken back instead, for whatever reason, the next start puts everything back. What decides
+// is always the store: which revision is the newest, and which waits.
 //
 // Users are an exception: those that the box has keep their passwords, so that no old one is revived and nobody is locked out; those of the backup
 // that it has not are added. The identity of the box is in no backup, and stays.
@@ -39,6 +40,8 @@ type restoreRecord struct {
 	Before   []byte   `json:"before,omitempty"` // the same of what was there; set when the tables are in place
 	Added    []string `json:"added,omitempty"`  // users
 	Back     bool     `json:"back,omitempty"`   // the tables are as before again; the files may not be yet
+	// Confirmed before anything was put in place: whatever is committed next, the restore stands.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // The table of restores and its one record.
@@ -83,7 +86,7 @@ func (b *backups) Restore(ctx context.Context, asked adminapi.Restore, who strin
 	options := admin.CommitOptions{Who: who, Comment: "restored from a backup of " + contents.Host + " of " + contents.Created.UTC().Format("2006-01-02 15:04"), Confirm: time.Duration(asked.ConfirmS) * time.Second}
 	revision, err := b.d.revisions.Adopt(ctx, document, options, func(ctx context.Context, next config.Revision) error {
 		record := restoreRecord{Revision: next.Number, Wanted: packed}
-		return b.store.AppendForRestart(ctx, next, func(tx *storage.Tx) error { return b.d.restores.In(tx).Put(recordRestore, record) })
+		return b.store.AppendForRestart(ctx, next, func(tx *storage.Tx) error { return noteRestore(b.d.restores.In(tx), record) })
 	})
 	if err != nil {
 		return out, err
@@ -91,6 +94,35 @@ func (b *backups) Restore(ctx context.Context, asked adminapi.Restore, who strin
 	out.Revision = adminapi.Revision{Number: revision.Number, Time: revision.Time, Who: revision.Who, Comment: revision.Comment, Changes: config.Diff(before, document)}
 	time.AfterFunc(time.Second, func() { b.restart <- "a backup is restored" }) // after the answer
 	return out, nil
+}
+
+// noteRestore stores a restore, unless there is one that has to be taken back first.
+func noteRestore(table storage.Records[string, restoreRecord], r restoreRecord) error {
+	switch _, found, err := table.Get(recordRestore); {
+	case err != nil:
+		return err
+	case found:
+		return errUnsettled
+	}
+	return table.Put(recordRestore, r)
+}
+
+var errUnsettled = &adminapi.Error{Code: adminapi.CodeConflict, Text: "The restore before this one is still being settled.", Advice: "Try again in a minute."}
+
+// confirmRestore is what a confirmation writes beside its own: a restore that is in place is settled by it.
+func confirmRestore(restores *storage.Table[string, restoreRecord]) func(*storage.Tx, uint64) error {
+	return func(tx *storage.Tx, number uint64) error {
+		table := restores.In(tx)
+		r, found, err := table.Get(recordRestore)
+		if err != nil || !found || r.Revision != number {
+			return err
+		}
+		if r.Before != nil {
+			return table.Delete(recordRestore)
+		}
+		r.Confirmed = true
+		return table.Put(recordRestore, r)
+	}
 }
 
 // documentOf is the document that a restore commits.
@@ -188,8 +220,11 @@ func settleRestore(ctx context.Context, state string, store *storage.Store, revi
 	return nil
 }
 
-// restoreStands says whether the revision of a restore is the newest, and whether it still waits to be confirmed.
+// restoreStands says whether the revision of a restore is the newest, or was confirmed, and whether it still waits to be confirmed.
 func restoreStands(revisions *admin.RevisionStore, r restoreRecord) (stays, waits bool, err error) {
+	if r.Confirmed {
+		return true, false, nil
+	}
 	latest, err := revisions.Latest()
 	if err != nil {
 		return false, false, err
@@ -283,8 +318,7 @@ func placeFiles(state string, files, replaced []byte) error {
 	return writeFile(filepath.Join(state, "zone.key"), wanted.ZoneKey)
 }
 
-// runRestore settles a restore while the daemon runs: once it is confirmed, what was there before is forgotten; once it is taken back, the daemon
-// starts again to put it in place.
+// runRestore has the daemon start again once a restore is taken back, to put in place what was there before.
 func (b *backups) runRestore(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -294,19 +328,22 @@ func (b *backups) runRestore(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		r, found, err := b.d.restores.Get(recordRestore)
-		if err != nil || !found || r.Before == nil {
-			continue
-		}
-		switch stays, waits, err := restoreStands(b.store, r); {
-		case err != nil:
-		case !stays:
+		if b.takenBack() {
 			b.restart <- "a restore is taken back"
 			return nil
-		case !waits:
-			if err := b.d.restores.Delete(ctx, recordRestore); err == nil {
-				b.d.log.Info("the restore is confirmed", "revision", r.Revision)
-			}
 		}
 	}
+}
+
+// takenBack says that a restore is in place whose revision is taken back.
+func (b *backups) takenBack() bool {
+	r, found, err := b.d.restores.Get(recordRestore)
+	if err != nil || !found || r.Before == nil {
+		return false
+	}
+	if stays, _, err := restoreStands(b.store, r); err != nil || stays {
+		return false
+	}
+	_, found, err = b.d.restores.Get(recordRestore) // it may have been confirmed meanwhile, and something else committed
+	return err == nil && found
 }

@@ -47,6 +47,7 @@ func openRestorable(dir string) (*restorable, error) {
 	}
 	ctx := context.Background()
 	if err == nil {
+		r.revisions.OnConfirm(confirmRestore(r.table))
 		err = admin.TakeBackUnconfirmed(ctx, r.revisions, quiet)
 	}
 	if err == nil {
@@ -96,8 +97,18 @@ func (r *restorable) stage(c backup.Contents, confirm time.Duration) error {
 	}
 	next := config.Revision{Number: latest.Number + 1, Time: time.Now(), Document: doc, Confirm: confirm}
 	return r.revisions.AppendForRestart(context.Background(), next, func(tx *storage.Tx) error {
-		return r.table.In(tx).Put(recordRestore, restoreRecord{Revision: next.Number, Wanted: packed})
+		return noteRestore(r.table.In(tx), restoreRecord{Revision: next.Number, Wanted: packed})
 	})
+}
+
+// commitAgain commits what runs as the next revision.
+func (r *restorable) commitAgain() error {
+	latest, err := r.revisions.Latest()
+	if err != nil {
+		return err
+	}
+	latest.Number++
+	return r.revisions.Append(context.Background(), latest)
 }
 
 // is reads what the state is; an error where its places do not agree.
@@ -153,7 +164,7 @@ func newRestorable(t *testing.T, dir, name string) {
 
 // TestRestoreIsConfirmedOrUndone goes through the ways that a restore can end.
 func TestRestoreIsConfirmedOrUndone(t *testing.T) {
-	for _, end := range []string{"confirmed", "died", "rolled back", "taken back before the start"} {
+	for _, end := range []string{"confirmed", "confirmed and changed at once", "confirmed before the start", "died", "rolled back", "taken back before the start"} {
 		t.Run(end, func(t *testing.T) {
 			dir := t.TempDir()
 			newRestorable(t, dir, "first")
@@ -178,9 +189,9 @@ func TestRestoreIsConfirmedOrUndone(t *testing.T) {
 					t.Errorf("it is %s with %d users, want %s with %d: %v", got, len(list), name, users, err)
 				}
 			}
-			back := func(r *restorable) {
+			commit := func(r *restorable, number uint64) { // a document that was there before, as revision 3
 				t.Helper()
-				before, err := r.revisions.Revision(1)
+				before, err := r.revisions.Revision(number)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -189,27 +200,48 @@ func TestRestoreIsConfirmedOrUndone(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			confirm := func(r *restorable) {
+				t.Helper()
+				if err := r.revisions.SetUnconfirmed(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			takenBack := func(r *restorable, want bool) {
+				t.Helper()
+				if got := (&backups{d: &daemon{restores: r.table}, store: r.revisions}).takenBack(); got != want {
+					t.Errorf("taken back while the daemon runs: %v", got)
+				}
+			}
 			r := again(nil)
 			if err := r.stage(contentsNamed(t, "second"), time.Hour); err != nil {
 				t.Fatal(err)
 			}
-			if end == "taken back before the start" {
-				back(r)
-				r = again(r)
-				want(r, "first", 1)
-			} else {
-				r = again(r)
-				want(r, "second", 2)
+			if err := r.stage(contentsNamed(t, "third"), time.Hour); !errors.Is(err, errUnsettled) {
+				t.Errorf("a restore over one that is not settled: %v", err)
 			}
 			last, users := "first", 1
 			switch end {
-			case "confirmed":
-				if err := r.revisions.SetUnconfirmed(t.Context(), nil); err != nil {
-					t.Fatal(err)
-				}
+			case "taken back before the start":
+				commit(r, 1)
+			case "confirmed before the start":
+				confirm(r)
 				last, users = "second", 2
+			default:
+				r = again(r)
+				want(r, "second", 2)
+				takenBack(r, false)
+			}
+			switch end {
+			case "confirmed", "confirmed and changed at once":
+				confirm(r)
+				last, users = "second", 2
+				if end == "confirmed and changed at once" {
+					commit(r, 2)
+				}
+				takenBack(r, false)
 			case "rolled back":
-				back(r)
+				commit(r, 1)
+				takenBack(r, true)
 			}
 			for range 2 {
 				r = again(r)
@@ -330,6 +362,10 @@ func restoreForEver(t *testing.T, dir string) {
 				return
 			}
 			say("confirmed %s", name)
+			if err := r.commitAgain(); err != nil { // takes nothing back
+				say("BAD %v", err)
+				return
+			}
 		}
 		if err := r.store.Close(); err != nil {
 			say("BAD %v", err)

@@ -196,6 +196,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.restores, err = storage.OpenTable[string, restoreRecord](d.store, tableRestore); err != nil {
 		return err
 	}
+	revisionStore.OnConfirm(confirmRestore(d.restores))
 	if err := settleRestore(ctx, d.flags.state, d.store, revisionStore, d.restores, d.log); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type RevisionStore struct {
 	revisions *storage.Table[uint64, revisionRecord]
 	drafts    *storage.Table[string, revisionRecord]
 	waiting   *storage.Table[string, waitingRecord]
+	confirmed func(tx *storage.Tx, number uint64) error
 }
 
 var _ config.Store = (*RevisionStore)(nil)
@@ -63,8 +64,11 @@ func NewRevisionStore(s *storage.Store) (*RevisionStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RevisionStore{store: s, revisions: revisions, drafts: drafts, waiting: waiting}, nil
+	return &RevisionStore{store: s, revisions: revisions, drafts: drafts, waiting: waiting, confirmed: func(*storage.Tx, uint64) error { return nil }}, nil
 }
+
+// OnConfirm has something else written in the transaction that confirms a revision. It is called before anything is confirmed.
+func (r *RevisionStore) OnConfirm(do func(tx *storage.Tx, number uint64) error) { r.confirmed = do }
 
 // Latest returns the newest revision; Number 0 where there is none.
 func (r *RevisionStore) Latest() (config.Revision, error) {
@@ -194,9 +198,20 @@ func (r *RevisionStore) Unconfirmed() (config.Unconfirmed, bool, error) {
 // SetUnconfirmed changes what is known of the revision that waits; nil says that it is confirmed.
 func (r *RevisionStore) SetUnconfirmed(ctx context.Context, w *config.Unconfirmed) error {
 	if w == nil {
-		return r.waiting.Delete(ctx, recordWaiting)
+		return r.confirm(ctx)
 	}
 	return r.waiting.Put(ctx, recordWaiting, waitingRecord{Number: w.Number, Before: w.Before, LeftMS: w.Left.Milliseconds(), Planned: w.Planned})
+}
+
+func (r *RevisionStore) confirm(ctx context.Context) error {
+	return r.store.Update(ctx, func(tx *storage.Tx) error {
+		waiting := r.waiting.In(tx)
+		w, found, err := waiting.Get(recordWaiting)
+		if err != nil || !found {
+			return err
+		}
+		return errors.Join(r.confirmed(tx, w.Number), waiting.Delete(recordWaiting))
+	})
 }
 
 // Abort ends what Begin began.
