@@ -96,6 +96,40 @@ func TestCeilingForTwo(t *testing.T) {
 	}
 }
 
+// TestCeilingOfTheSmallest: nobody's picture goes black because somebody with more room, and not room for all, is sent the same encoding.
+func TestCeilingOfTheSmallest(t *testing.T) {
+	for _, encodings := range []int{1, maxEncodings} {
+		t.Run(fmt.Sprint(encodings), func(t *testing.T) {
+			g := newAdapting(t)
+			g.sender.able = encodings
+			for _, st := range g.sender.e.up[Video].streams[encodings:maxEncodings] {
+				st.src.end(g.now)
+			}
+			slow, _ := bareEndpoint(t, g.sh, "slow", 1)
+			slow.budget.limit(60_000)
+			g.looks(slow, 0)
+			g.play(8 * time.Second)
+			if rate := gross(g.rateInto(slow, 4*time.Second)); rate > 66_000 || rate < 48_000 {
+				t.Fatalf("%d bit/s are sent of 60000 to one alone", rate)
+			}
+			other, _ := bareEndpoint(t, g.sh, "other", 1)
+			other.budget.limit(110_000)
+			g.looks(other, 0)
+			g.play(8 * time.Second)
+			for _, e := range []*endpoint{slow, other} {
+				if rate := gross(g.rateInto(e, 4*time.Second)); rate > 66_000 || rate < 48_000 {
+					t.Errorf("%s: %d bit/s are sent when there are two", e.id, rate)
+				}
+			}
+			other.budget.limit(400_000)
+			g.play(8 * time.Second)
+			if rate := gross(g.rateInto(other, 4*time.Second)); rate < 130_000 {
+				t.Errorf("%d bit/s are sent to the one who has room for all", rate)
+			}
+		})
+	}
+}
+
 // TestCeilingFarBelow: a sender that comes down from much more is not taken for one that does not follow, and who is away lifts no ceiling.
 func TestCeilingFarBelow(t *testing.T) {
 	g := newAdapting(t)
@@ -147,5 +181,36 @@ func TestCeilingBeforeMeasured(t *testing.T) {
 	}
 	if sent > 300_000 || sent < 240_000 {
 		t.Errorf("%d bit/s are sent of 300000", sent)
+	}
+}
+
+// TestCeilingsOfMany: dividing for one receiver costs no more because many others are sent the same.
+func TestCeilingsOfMany(t *testing.T) {
+	cost := func(receivers int) time.Duration {
+		g := newAdapting(t)
+		var one *endpoint
+		for i := range receivers {
+			one, _ = bareEndpoint(t, g.sh, EndpointID(fmt.Sprint("viewer", i)), 1)
+			one.budget.limit(300_000)
+			g.looks(one, 0)
+		}
+		g.play(time.Second)
+		if one.slots[Video][0].share.room == 0 {
+			t.Fatal("there is room for all of it: that is not what was to be measured")
+		}
+		best := time.Hour
+		for range 200 {
+			before := time.Now()
+			for range 50 {
+				one.allocate(g.now)
+			}
+			best = min(best, time.Since(before))
+		}
+		return best / 50
+	}
+	few, many := cost(20), cost(400)
+	t.Logf("%v with 20 receivers, %v with 400", few, many)
+	if many > 4*few {
+		t.Errorf("%v with 400 receivers, %v with 20", many, few)
 	}
 }
