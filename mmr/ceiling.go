@@ -26,7 +26,7 @@ type Ceiling struct {
 
 const (
 	// nearEnough is how much less room than another receiver one may have so that both are sent the same, in parts of ten: the ceiling is then
-	// what the smaller one has room for.
+	// what the smaller one has room for. It does not hold for the smallest encoding: those that are sent it are all sent the same.
 	nearEnough = 7
 	// A ceiling stays below what there is room for by one part in so many: encoders go above for a while.
 	ceilingMargin = 18
@@ -72,7 +72,7 @@ func (d *downTrack) priced(info *layerInfo) (least, most uint64) {
 	if s == nil || !p.adapts() || s.ceiling.defied || s.tapped > 0 {
 		return info.Bitrate, info.Bitrate
 	}
-	room, unlimited := p.roomOf(info.Encoding, d)
+	room, unlimited := p.uses[info.Encoding].others(d)
 	if unlimited {
 		whole := info.Bitrate
 		if s.ceiling.rate > 0 {
@@ -81,32 +81,67 @@ func (d *downTrack) priced(info *layerInfo) (least, most uint64) {
 		return whole, whole
 	}
 	most = max(info.Bitrate, s.ceiling.whole, usualBitrate(info.Height))
-	return min(max(p.leastOf(info.Height), room*nearEnough/10), most), most
+	least = p.leastOf(info.Height)
+	if s != p.first() {
+		least = max(least, room*nearEnough/10)
+	}
+	return min(least, most), most
 }
 
-// roomOf returns the most room that slots other than one have for an encoding that they are to be sent, 0 when there are none, and whether one of
-// them has room for all of it.
-func (p *publication) roomOf(encoding uint8, except *downTrack) (room uint64, unlimited bool) {
+// use is who is to be sent an encoding, as it was found at the last tick, so that nobody has to go through all of them for each receiver.
+type use struct {
+	whole [2]*downTrack // two of those that have room for all of it
+	most  [2]*downTrack // of the others the two that have the most room
+}
+
+// others returns the most room that slots other than one have for the encoding, 0 when there are none, and whether one of them has room for all of it.
+func (u *use) others(except *downTrack) (room uint64, unlimited bool) {
+	for _, d := range u.whole {
+		if d != nil && d != except {
+			return 0, true
+		}
+	}
+	for _, d := range u.most {
+		if d != nil && d != except {
+			return d.share.room, false
+		}
+	}
+	return 0, false
+}
+
+// note adds a slot. It may come twice.
+func (u *use) note(d *downTrack) {
+	switch {
+	case d == u.whole[0] || d == u.most[0] || d == u.most[1]:
+	case d.share.room == 0 && u.whole[0] == nil:
+		u.whole[0] = d
+	case d.share.room == 0:
+		u.whole[1] = d
+	case u.most[0] == nil || d.share.room > u.most[0].share.room:
+		u.most[0], u.most[1] = d, u.most[0]
+	case u.most[1] == nil || d.share.room > u.most[1].share.room:
+		u.most[1] = d
+	}
+}
+
+// findUses finds out who is to be sent what.
+func (p *publication) findUses() {
+	p.uses = [maxEncodings]use{}
 	for _, s := range p.encodings {
 		if s == nil {
 			continue
 		}
 		for _, d := range s.down {
-			if d == except || !d.takes(p, encoding) {
-				continue
+			if d.takes(p) {
+				p.uses[p.top(d.target.Encoding)].note(d)
 			}
-			if d.share.room == 0 {
-				return 0, true
-			}
-			room = max(room, d.share.room)
 		}
 	}
-	return room, false
 }
 
-// takes tells whether the slot is to be sent an encoding of a publication, and can be.
-func (d *downTrack) takes(p *publication, encoding uint8) bool {
-	return d.pub == p && !d.starved && d.out != nil && d.accepted && p.top(d.target.Encoding) == encoding
+// takes tells whether the slot is to be sent something of a publication, and can be.
+func (d *downTrack) takes(p *publication) bool {
+	return d.pub == p && !d.starved && d.out != nil && d.accepted
 }
 
 // updateCeilings finds out how much there is use for of everything that is sent here, and tells senders what has changed.
@@ -119,6 +154,7 @@ func (sh *shard) updateCeilings(now dataplane.Instant) {
 		changed := false
 		for m := Video; int(m) < NumMedia; m++ {
 			p := &o.sends[m]
+			p.findUses()
 			for i, s := range p.encodings {
 				if s != nil {
 					changed = s.ceiling.follow(now, s) || changed
@@ -138,17 +174,20 @@ func (p *publication) ceilingOf(encoding uint8) (rate uint64) {
 	if s.ceiling.defied || s.tapped > 0 || !p.adapts() {
 		return 0
 	}
-	room, unlimited := p.roomOf(encoding, nil)
+	room, unlimited := p.uses[encoding].others(nil)
 	if unlimited || room == 0 {
 		return 0
 	}
-	least := room
+	least, near := room, room*nearEnough/10
+	if s == p.first() {
+		near = 1 // who has no room for it is sent nothing at all
+	}
 	for _, s := range p.encodings {
 		if s == nil {
 			continue
 		}
 		for _, d := range s.down {
-			if d.takes(p, encoding) && d.share.room >= room*nearEnough/10 {
+			if d.takes(p) && p.top(d.target.Encoding) == encoding && d.share.room >= near {
 				least = min(least, d.share.room)
 			}
 		}

@@ -45,6 +45,7 @@ type publication struct {
 	medium    Medium
 	encodings [maxEncodings]*source
 	mark      uint64 // see shard.round
+	uses      [maxEncodings]use
 	demand    demand
 }
 
