@@ -59,7 +59,7 @@ func (c *Controller) serveControl(w http.ResponseWriter, r *http.Request) {
 	welcomed := sync.OnceFunc(func() { c.welcomed(source) })
 	defer welcomed()
 	// A list of slots is some kB, and would hold speech up on a slow link; each message is packed by itself, so that one does not tell of another.
-	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
+	socket, err := websocket.Accept(measured{w}, r, &websocket.AcceptOptions{Subprotocols: []string{wire.Subprotocol},
 		OriginPatterns: originsOf(c.config().pages()), CompressionMode: websocket.CompressionNoContextTakeover})
 	if err != nil {
 		return // Accept has answered
@@ -110,7 +110,11 @@ func (ch *channel) run(ctx context.Context) {
 		ch.log.Warn("no offer", "error", err)
 	}
 	err = ch.runChannel(ctx)
-	ch.log.Debug("channel ended", "error", err)
+	level := slog.LevelDebug
+	if errors.Is(err, errFlood) {
+		level = slog.LevelInfo
+	}
+	ch.log.Log(ctx, level, "channel ended", "error", err)
 	ch.out.finish()
 	cancelAfter := time.AfterFunc(time.Second, cancel) // what is last written may take that long
 	<-written
