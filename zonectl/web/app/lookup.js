@@ -273,19 +273,28 @@ async function routeTo(base, token, signal) {
  * @returns {Promise<any>}
  */
 async function post(url, body, signal) {
+  const life = new AbortController(); // AbortSignal.any is too new for Firefox ESR 115
+  const end = () => life.abort();
+  const late = setTimeout(end, REQUEST_MS);
+  signal?.addEventListener('abort', end);
+  if (signal?.aborted) end();
   let response;
+  let answer;
   try {
     response = await fetch(url, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
-      signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]) : AbortSignal.timeout(REQUEST_MS),
+      signal: life.signal,
       cache: 'no-store',
     });
+    answer = await response.json().catch(() => null);
   } catch {
     throw new Trouble('network');
+  } finally {
+    clearTimeout(late);
+    signal?.removeEventListener('abort', end);
   }
-  const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
   if (isError(answer)) throw Trouble.ofServer(answer);
   throw new Trouble('server');

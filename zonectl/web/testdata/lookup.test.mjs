@@ -67,3 +67,33 @@ test('the zone that the first controller names is asked next for a router', asyn
   assert.equal(one.base, 'https://b');
   assert.ok(performance.now() - began < 1000, `after ${performance.now() - began} ms`);
 });
+
+test('browsers without AbortSignal.any are let go, and those that are still asked with them', async () => {
+  const any = AbortSignal.any;
+  AbortSignal.any = undefined;
+  try {
+    const signals = [];
+    answering({ '/v1/lookup': elsewhere('https://b1', 'https://b2'), 'https://b2/v1/lookup': { token: 'of b' } });
+    const answers = globalThis.fetch;
+    globalThis.fetch = (url, options) => {
+      signals.push([url, options.signal]);
+      return answers(url, options);
+    };
+    assert.equal((await lookUp({ meeting: '1234' })).token, 'of b');
+    const silent = signals.find(([url]) => url === 'https://b1/v1/lookup');
+    assert.ok(silent[1].aborted);
+  } finally {
+    AbortSignal.any = any;
+  }
+});
+
+test('whoever says nothing for long is no longer waited for', async () => {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (call, ms) => setTimeout(call, ms / 100);
+  try {
+    answering({});
+    await assert.rejects(lookUp({ meeting: '1234' }), (trouble) => trouble instanceof Trouble && trouble.code === 'network');
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+});
