@@ -41,7 +41,7 @@ func byAnyWay[T any](ctx context.Context, s *Session, stage Stage, host string, 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	first, second := make(chan tried[T], 1), make(chan tried[T], 1)
+	first, second := make(chan tried[T], 1), make(chan tried[T]) // what a tunnel has opened is taken, or closed
 	go func(w *web) {
 		value, err := try(ctx, w)
 		first <- tried[T]{value, w, err}
@@ -58,7 +58,16 @@ func byAnyWay[T any](ctx context.Context, s *Session, stage Stage, host string, 
 	case <-patience.C:
 		s.note(stage, s.web.way, host, began, context.DeadlineExceeded)
 	}
-	go func(w *web) { second <- throughTunnel(ctx, s, w, tunnels, try) }(s.web)
+	go func(w *web) {
+		r := throughTunnel(ctx, s, w, tunnels, try)
+		select {
+		case second <- r:
+		case <-ctx.Done(): // the first way has won after all
+			if r.by != nil {
+				r.by.close()
+			}
+		}
+	}(s.web)
 	for first != nil || second != nil {
 		select {
 		case r := <-first:

@@ -1,9 +1,15 @@
 package client
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,3 +56,66 @@ func TestHeldWhereNobodyGetsTo(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestLosingTunnelIsClosed: when a tunnel answers while it is already looked at what the first way has said, what was opened through the tunnel does not stay open.
+func TestLosingTunnelIsClosed(t *testing.T) {
+	host := newLookupHost(t, wire.Lookup{Token: "token"})
+	var open atomic.Int32
+	box := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			return
+		}
+		inside, err := net.Dial("tcp", hostOf(host.URL))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer inside.Close()
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		open.Add(1)
+		defer open.Add(-1)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(conn, inside) }()
+		_, _ = io.Copy(inside, conn)
+	}))
+	t.Cleanup(box.Close)
+	s, _ := looking(t, linkTo(host.URL)+"&"+wire.LinkTunnels+"="+box.URL, "")
+	defer s.web.close()
+	opened := make(chan struct{})
+	no := &wire.Error{Code: wire.CodeRefused, Text: "No."}
+	_, err := byAnyWay(t.Context(), s, StageLookup, "host", time.Now().Add(-tunnelAfter), func(ctx context.Context, w *web) (answer wire.Lookup, err error) {
+		if w.way.kind == WayTunnel {
+			defer close(opened)
+			return answer, w.post(ctx, host.URL, wire.PathLookup, wire.LookupRequest{}, &answer)
+		}
+		return answer, pondered{no, sync.OnceFunc(func() {
+			<-opened
+			time.Sleep(200 * time.Millisecond) // so that the tunnel's answer is on its way; there is nothing to see of that
+		})}
+	})
+	if !errors.Is(err, no) || s.web.way.kind != WayDirect {
+		t.Fatalf("%v: %v", s.web.way, err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); open.Load() > 0; time.Sleep(10 * time.Millisecond) { // less than idle connections stay by themselves
+		if time.Now().After(deadline) {
+			t.Fatal("the connection through the tunnel is left open")
+		}
+	}
+}
+
+// pondered is an error that takes its time to be looked at.
+type pondered struct {
+	error
+	ponder func()
+}
+
+// As is called when the error is looked at.
+func (p pondered) As(any) bool { p.ponder(); return false }
+
+// Unwrap returns what it is.
+func (p pondered) Unwrap() error { return p.error }
