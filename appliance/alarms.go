@@ -41,6 +41,7 @@ var alarmAdvice = map[string]string{
 	"seed-refused":         "Put the file right and reset the box, or commit a configuration by hand; a restart of the daemon ends the alarm.",
 	"unconfirmed":          "`appliance config confirm` keeps it, `appliance config rollback` goes back at once.",
 	"backup":               "Set the passphrase with `appliance backup passphrase`, or free some space; it is tried again every minute.",
+	"copy":                 "Free some space on the disk of the state folder; it is tried again every ten minutes and with the next revision.",
 	"syslog":               "Check log.targets, the way to the server, and its certificate; the audit log follows when it is back.",
 	"draining":             "`appliance undrain` takes the box back into service.",
 }
@@ -133,6 +134,7 @@ func (d *daemon) collectAlarms() []adminapi.Alarm {
 	list = append(list, d.registrars.alarms()...)
 	list = append(list, d.targets.alarms()...)
 	list = append(list, d.backups.alarms()...)
+	list = append(list, d.copies.alarms()...)
 	list = append(list, d.tls.alarms(time.Now())...)
 	list = append(list, diskAlarms(d.flags.state, d.store.Stats().LastTook)...)
 	list = append(list, d.meter.alarms()...)

@@ -8,8 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
+	"meetzone/appliance/adminapi"
 	"meetzone/storage"
 )
 
@@ -28,6 +31,7 @@ const (
 const (
 	copyLook  = 2 * time.Second
 	copyEvery = 6 * time.Hour
+	copyRetry = 10 * time.Minute // after a copy that failed, unless there is a new revision
 )
 
 // goodCopy is what is known of the copy.
@@ -65,23 +69,62 @@ func removeLeft(folder, pattern string) {
 	}
 }
 
+// copier knows what has been copied, and what could not be.
+type copier struct {
+	last  goodCopy  // that is there
+	tried time.Time // the last time that failed; zero: the last one did not
+	of    uint64    // the revision that was to be copied then
+
+	mu      sync.Mutex // guards what follows
+	problem string     // why there is no newer copy; "" nothing
+}
+
+// due says whether the store is to be copied now, while a revision runs.
+func (c *copier) due(now time.Time, running uint64) bool {
+	if age := now.Sub(c.last.Made); running == c.last.Revision && age >= 0 && age <= copyEvery {
+		return false
+	}
+	return c.tried.IsZero() || running != c.of || now.Sub(c.tried) >= copyRetry
+}
+
+// note says how a copy went.
+func (c *copier) note(now time.Time, wanted goodCopy, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.tried, c.of, c.problem = now, wanted.Revision, err.Error()
+		return
+	}
+	c.last, c.tried, c.problem = wanted, time.Time{}, ""
+}
+
+// alarms says whether the copy is behind because it cannot be made.
+func (c *copier) alarms() []adminapi.Alarm {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.problem == "" {
+		return nil
+	}
+	return []adminapi.Alarm{{Code: "copy", Text: fmt.Sprintf("The last good copy of the store could not be renewed: %s.", strings.TrimSuffix(c.problem, "."))}}
+}
+
 // runCopies keeps a good copy until ctx ends.
 func (d *daemon) runCopies(ctx context.Context) error {
 	ticker := time.NewTicker(copyLook)
 	defer ticker.Stop()
-	last, err := readCopy(d.flags.state)
-	if err != nil {
-		last = goodCopy{}
+	removeLeft(filepath.Join(d.flags.state, copyFolder), "."+copyFile+"-*")
+	if last, err := readCopy(d.flags.state); err == nil {
+		d.copies.last = last
 	}
 	for {
-		running := d.revisions.Running().Number
-		if age := time.Since(last.Made); d.revisions.Waiting().Number == 0 && (running != last.Revision || age < 0 || age > copyEvery) {
-			now := goodCopy{Made: time.Now().UTC(), Revision: running}
-			if err := copyStore(d.flags.state, d.store, now); err != nil {
+		now, running := time.Now(), d.revisions.Running().Number
+		if d.revisions.Waiting().Number == 0 && d.copies.due(now, running) {
+			wanted := goodCopy{Made: now.UTC(), Revision: running}
+			err := copyStore(d.flags.state, d.store, wanted)
+			if err != nil {
 				d.log.Error("the store could not be copied", "err", err)
-				now.Made = last.Made // it is tried again for the next revision, or in a while
 			}
-			last = now
+			d.copies.note(now, wanted, err)
 		}
 		select {
 		case <-ctx.Done():

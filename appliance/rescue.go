@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,11 +66,12 @@ func (r *rescue) Rescue() adminapi.Rescue {
 	if r.revisions == nil {
 		return out
 	}
-	if latest, err := r.revisions.Latest(); err == nil && latest.Number > 0 {
+	latest, before, err := r.newest()
+	if latest.Number > 0 {
 		out.Revision = rescueRevision(latest)
-		if before, err := r.before(latest); err == nil {
-			out.Previous = rescueRevision(before)
-		}
+	}
+	if err == nil {
+		out.Previous = rescueRevision(before)
 	}
 	return out
 }
@@ -93,15 +95,12 @@ func (r *rescue) UsePrevious(ctx context.Context, who string) (out adminapi.Resc
 	if r.revisions == nil {
 		return out, r.noRevisions()
 	}
-	latest, err := r.revisions.Latest()
+	_, before, err := r.newest()
 	if err != nil {
 		return out, err
 	}
-	before, err := r.before(latest)
-	if err != nil {
-		return out, err
-	}
-	next := config.Revision{Number: latest.Number + 1, Time: time.Now(), Who: who, Document: before.Document, Comment: fmt.Sprintf("rescue: revision %d again", before.Number)}
+	next := config.Revision{Number: r.revisions.Newest() + 1, Time: time.Now(), Who: who, Document: before.Document,
+		Comment: fmt.Sprintf("rescue: revision %d again", before.Number), Again: cmp.Or(before.Again, before.Number)}
 	if err := r.revisions.Append(ctx, next); err != nil {
 		return out, err
 	}
@@ -109,15 +108,23 @@ func (r *rescue) UsePrevious(ctx context.Context, who string) (out adminapi.Resc
 	return out, nil
 }
 
-// before is the newest revision before another.
-func (r *rescue) before(latest config.Revision) (config.Revision, error) {
+// newest is the newest revision that can be read, with number 0 where none can, and the one to go back to from the newest of all. A revision that has the document
+// of an older one leads below that one: what is between has been tried. Of the errors, only those that leave nothing to go back to are returned.
+func (r *rescue) newest() (latest, before config.Revision, err error) {
 	history, err := r.revisions.History()
-	for _, one := range history {
-		if one.Number < latest.Number {
-			return one, nil
+	below := r.revisions.Newest()
+	if len(history) > 0 {
+		latest = history[0]
+		if latest.Number == below && latest.Again != 0 {
+			below = latest.Again
 		}
 	}
-	return config.Revision{}, errors.Join(admin.ErrNoRevision, err)
+	for _, one := range history {
+		if one.Number < below {
+			return latest, one, nil
+		}
+	}
+	return latest, before, errors.Join(admin.ErrNoRevision, err)
 }
 
 // UseNetwork implements admin.Rescuer.
@@ -127,8 +134,8 @@ func (r *rescue) UseNetwork(ctx context.Context, n adminapi.RescueNetwork, who s
 	if r.revisions == nil {
 		return out, r.noRevisions()
 	}
-	latest, err := r.revisions.Latest()
-	if err != nil {
+	latest, _, err := r.newest()
+	if latest.Number == 0 {
 		return out, err
 	}
 	document := latest.Document.Clone()
@@ -144,7 +151,7 @@ func (r *rescue) UseNetwork(ctx context.Context, n adminapi.RescueNetwork, who s
 	if err := document.Validate(); err != nil {
 		return out, err
 	}
-	next := config.Revision{Number: latest.Number + 1, Time: time.Now(), Who: who, Document: document, Comment: "rescue: network"}
+	next := config.Revision{Number: r.revisions.Newest() + 1, Time: time.Now(), Who: who, Document: document, Comment: "rescue: network"}
 	if err := r.revisions.Append(ctx, next); err != nil {
 		return out, err
 	}

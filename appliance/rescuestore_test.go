@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/config"
 	"meetzone/appliance/people"
 	"meetzone/storage"
 )
@@ -227,5 +230,63 @@ func TestRescueOfALostStore(t *testing.T) {
 	}
 	if _, err := os.Stat(r.file()); err == nil {
 		t.Error("after a reset there is a store")
+	}
+}
+
+// TestRescueGoesBackFurtherEachTime: what was bad before is not what comes back, also where the newest revision cannot be read.
+func TestRescueGoesBackFurtherEachTime(t *testing.T) {
+	r := newBrokenBox(t)
+	r.open()
+	for number := uint64(1); number <= 4; number++ {
+		document := config.Default()
+		document.Zone.ID = "00000000-0000-4000-8000-000000000001"
+		document.Box.Hostname = fmt.Sprintf("box%d", number)
+		if err := r.revisions.Append(t.Context(), config.Revision{Number: number, Time: time.Now(), Who: "ada", Document: document}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unread := func(number uint64) {
+		if err := r.close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := bbolt.Open(r.file(), 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte("revisions")).Put(binary.BigEndian.AppendUint64(nil, number), []byte(`{"number":1,"yaml":"zone: ["}`))
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		r.open()
+	}
+	previous := func(want string) {
+		t.Helper()
+		if _, err := r.UsePrevious(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		latest, err := r.revisions.Latest()
+		if err != nil || latest.Document.Box.Hostname != want {
+			t.Errorf("revision %d is of %q, want %q, %v", latest.Number, latest.Document.Box.Hostname, want, err)
+		}
+	}
+	unread(5)
+	if said := r.Rescue(); said.Previous == nil || said.Previous.Number != 4 {
+		t.Errorf("beside a revision that cannot be read: %+v", said.Previous)
+	}
+	previous("box4") // 6
+	previous("box3") // 7, and not 5
+	if _, err := r.UseNetwork(t.Context(), adminapi.RescueNetwork{Interface: "eth0", Address: "192.0.2.7/24"}, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	previous("box3") // 9: the network alone was bad
+	previous("box2")
+	unread(11)
+	if _, err := r.UseNetwork(t.Context(), adminapi.RescueNetwork{Interface: "eth0", Address: "192.0.2.7/24"}, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	if latest, err := r.revisions.Latest(); err != nil || latest.Number != 12 || latest.Document.Box.Hostname != "box2" {
+		t.Errorf("an address beside a revision that cannot be read: %d, %v", latest.Number, err)
 	}
 }

@@ -129,6 +129,7 @@ type daemon struct {
 	seed       seed // of a box without revisions; empty otherwise
 	restores   *storage.Table[string, restoreRecord]
 	backups    *backups
+	copies     copier
 	again      chan string     // why the daemon is to be started again
 	document   config.Document // as started, flags included: what cannot change while running
 }

@@ -36,6 +36,7 @@ type revisionRecord struct {
 	Time    time.Time `json:"time,omitzero"`
 	Who     string    `json:"who,omitempty"`
 	Comment string    `json:"comment,omitempty"`
+	Again   uint64    `json:"again,omitempty"`
 	YAML    string    `json:"yaml"`
 }
 
@@ -77,6 +78,15 @@ func (r *RevisionStore) Latest() (config.Revision, error) {
 		return config.Revision{}, nil
 	}
 	return r.Revision(keys[len(keys)-1])
+}
+
+// Newest returns the number of the newest revision, also of one that cannot be read; 0 where there is none.
+func (r *RevisionStore) Newest() uint64 {
+	keys := r.revisions.Keys()
+	if len(keys) == 0 {
+		return 0
+	}
+	return keys[len(keys)-1]
 }
 
 // Revision returns one of them.
@@ -219,10 +229,10 @@ func (r *RevisionStore) Abort(ctx context.Context) error { return r.drafts.Delet
 
 func newRecord(r config.Revision) (revisionRecord, error) {
 	text, err := r.Document.Marshal()
-	return revisionRecord{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, YAML: string(text)}, err
+	return revisionRecord{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, Again: r.Again, YAML: string(text)}, err
 }
 
 func (r revisionRecord) revision() (config.Revision, error) {
 	document, err := config.ParseStored([]byte(r.YAML))
-	return config.Revision{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, Document: document}, err
+	return config.Revision{Number: r.Number, Time: r.Time, Who: r.Who, Comment: r.Comment, Again: r.Again, Document: document}, err
 }

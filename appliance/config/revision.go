@@ -11,6 +11,7 @@ type Revision struct {
 	Time     time.Time // of the commit
 	Who      string    // who committed it
 	Comment  string
+	Again    uint64 // the older revision that the rescue took the document of; 0 none
 	Document Document
 	// Confirm is how long the revision waits to be confirmed before the one before it comes back; 0: it stays.
 	Confirm time.Duration
