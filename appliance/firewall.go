@@ -123,7 +123,8 @@ func samePort(a, b string) bool {
 	return errX == nil && errY == nil && x.Port() == y.Port()
 }
 
-// wantedFirewall is what the document asks of the kernel. A port is open by the interfaces of its role and by those that have none.
+// wantedFirewall is what the document asks of the kernel. A port is open by the interfaces of its role and by those that have none. Where no interface
+// is for management, its ports are open by all: a box that has only a service network is administered by it.
 func (d *daemon) wantedFirewall(doc config.Document) (w firewall.Wanted, err error) {
 	if !doc.Network.Firewall.Enabled {
 		return w, nil
@@ -141,7 +142,7 @@ func (d *daemon) wantedFirewall(doc config.Document) (w firewall.Wanted, err err
 	for _, one := range ports {
 		open := firewall.Opening{Name: one.Name, UDP: one.Protocol == "udp", Port: uint16(one.Port)}
 		for _, i := range doc.Network.Interfaces {
-			if i.Role == one.Role || i.Role == "" || one.Role == "" {
+			if i.Role == one.Role || i.Role == "" || one.Role == "" || one.Role == config.RoleManagement && !doc.Network.HasRole(one.Role) {
 				open.Interfaces = append(open.Interfaces, i.Name)
 			}
 		}

@@ -7,7 +7,8 @@ import (
 )
 
 // Firewall is what others may reach by the interfaces of the document. Each role has its ports: service those of HTTPS and media, management those of
-// ssh and, unless they are on loopback, metrics, cluster that of HTTPS; an interface without a role has all.
+// ssh and, unless they are on loopback, metrics, cluster that of HTTPS; an interface without a role has all. Where no
+// interface is for management, its ports are open by all interfaces.
 type Firewall struct {
 	Enabled        bool       `yaml:"enabled" help:"drops what comes by an interface of network.interfaces for a port that its role does not have"`
 	ManagementFrom []string   `yaml:"management_from" help:"subnets from which the ports of management can be reached; empty: from anywhere"`
@@ -27,6 +28,19 @@ type OpenPort struct {
 var roleports = []string{"https", "media", "metrics", "ssh"}
 
 const maxOpenPorts = 32
+
+// HasRole says that an interface has a role.
+func (n Network) HasRole(role string) bool {
+	return slices.ContainsFunc(n.Interfaces, func(i Interface) bool { return i.Role == role })
+}
+
+// warnings names what a firewall leaves open that somebody may think closed.
+func (n Network) warnings() (out []string) {
+	if len(n.Interfaces) > 0 && n.Firewall.Enabled && !n.HasRole("") && !n.HasRole(RoleManagement) {
+		out = append(out, "network.interfaces: none has the role management, so that its ports (ssh, metrics) are open by all of them")
+	}
+	return out
+}
 
 func (f Firewall) check(c *checker) {
 	at := "network.firewall"

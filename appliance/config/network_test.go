@@ -75,3 +75,36 @@ func TestNetworkProblems(t *testing.T) {
 		}
 	}
 }
+
+// TestNoManagement: a document whose interfaces have roles, and none that of management, is warned of.
+func TestNoManagement(t *testing.T) {
+	d := Default()
+	warned := func() bool { return strings.Contains(strings.Join(d.Warnings(), "\n"), "none has the role management") }
+	for _, one := range []struct {
+		roles []string
+		want  bool
+	}{{nil, false}, {[]string{RoleService}, true}, {[]string{RoleService, RoleManagement}, false}, {[]string{""}, false}} {
+		d.Network.Interfaces = nil
+		for _, role := range one.roles {
+			d.Network.Interfaces = append(d.Network.Interfaces, Interface{Name: "eth0", Role: role})
+		}
+		if warned() != one.want {
+			t.Errorf("%v: warned %v", one.roles, warned())
+		}
+	}
+}
+
+// TestUpdateSourceHoldsNoPassword: an address with one is refused, and the refusal does not repeat it.
+func TestUpdateSourceHoldsNoPassword(t *testing.T) {
+	d := Default()
+	d.Update.Source = "https://updates.example/meetzone.bundle"
+	if err := d.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, source := range []string{"https://user:sesame@updates.example/b", "https://sesame@updates.example/b", "ftp://user:sesame@updates.example/b", "https://user:sesame@%zz/b"} {
+		d.Update.Source = source
+		if err := d.Validate(); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}

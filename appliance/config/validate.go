@@ -41,7 +41,7 @@ func (d Document) Warnings() []string {
 	if n := len(d.DSCP.Exceptions); n > 0 && !d.DSCP.Enforce {
 		out = append(out, "dscp.exceptions has no effect while dscp.enforce is false: the kernel applies them")
 	}
-	return out
+	return append(out, d.Network.warnings()...)
 }
 
 // checker collects problems.
@@ -109,8 +109,17 @@ func (u Update) check(c *checker) {
 	if u.Source != "" {
 		address, err := url.Parse(u.Source)
 		c.that(err == nil && (address.Scheme == "https" || address.Scheme == "http") && address.Host != "" && len(u.Source) <= 2000, "update.source",
-			"%q is no http:// or https:// address", u.Source)
+			"%q is no http:// or https:// address", withoutUser(u.Source))
+		c.that(err != nil || address.User == nil, "update.source", "the address holds a name or a password, which everybody who reads the configuration would see; leave out what is before the @")
 	}
+}
+
+// withoutUser cuts what may be a password out of an address, whether it can be parsed or not.
+func withoutUser(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return "…" + address[i:]
+	}
+	return address
 }
 
 const nameLetters = "abcdefghijklmnopqrstuvwxyz0123456789-"

@@ -76,7 +76,8 @@ func (l *leases) save() {
 	}
 }
 
-// put returns all that is wanted of the kernel: with the ports of bonds, and with what servers gave. What the document says itself goes before.
+// put returns all that is wanted of the kernel: with the ports of bonds, and with what servers gave. What the document says itself goes before,
+// and in the main table leases of management come last.
 func (l *leases) put(w Wanted) Wanted {
 	w = w.whole()
 	w.Interfaces, w.Routes = slices.Clone(w.Interfaces), slices.Clone(w.Routes)
@@ -88,22 +89,32 @@ func (l *leases) put(w Wanted) Wanted {
 		if !slices.Contains(one.Addresses, lease.Address) {
 			w.Interfaces[i].Addresses = append(slices.Clone(one.Addresses), lease.Address)
 		}
-		for _, r := range lease.Routes {
-			said := func(management bool) bool {
-				return slices.ContainsFunc(w.Routes, func(other Route) bool { return other.To == r.To && other.Management == management })
-			}
-			if !one.DHCP.Gateway || one.Disabled {
-				continue
-			}
-			if one.Management && !said(true) {
-				w.Routes = append(w.Routes, Route{To: r.To, Via: r.Via, Management: true})
-			}
-			if !said(false) {
-				w.Routes = append(w.Routes, Route{To: r.To, Via: r.Via})
+	}
+	for _, management := range []bool{false, true} {
+		for _, one := range w.Interfaces {
+			if lease, ok := l.kept[one.Name]; ok && one.Management == management && one.DHCP.Address && one.DHCP.Gateway && !one.Disabled && lease.Left() > 0 {
+				w.Routes = routed(w.Routes, lease.Routes, management)
 			}
 		}
 	}
 	return w
+}
+
+// routed adds the routes of a lease to those that are wanted already, which go before. Those of management have a table of their own, and are in the
+// main one where nothing else has their destination.
+func routed(wanted []Route, given []dhcp.Route, management bool) []Route {
+	add := func(r Route) {
+		if !slices.ContainsFunc(wanted, func(other Route) bool { return other.To == r.To && other.Management == r.Management }) {
+			wanted = append(wanted, r)
+		}
+	}
+	for _, r := range given {
+		if management {
+			add(Route{To: r.To, Via: r.Via, Management: true})
+		}
+		add(Route{To: r.To, Via: r.Via})
+	}
+	return wanted
 }
 
 // of tells which leases are in use, and which interfaces wait for one.
