@@ -118,14 +118,14 @@ func newBackupPassphraseCommand(r *remote) *cobra.Command {
 
 func newBackupRestoreCommand(r *remote) *cobra.Command {
 	var from secretSource
-	var zoneOnly bool
+	var zoneOnly, users bool
 	var confirm time.Duration
 	cmd := &cobra.Command{
 		Use: "restore FILE|NAME", Short: "Restore a backup; comes undone by itself unless it is confirmed", Args: cobra.ExactArgs(1),
 		Long: "Restores keys of the zone, configuration, certificates and meetings, from a file or from a backup on the box. Users that the box has stay as they\n" +
-			"are, others are added. The box keeps its own identity, and starts again. Unless `appliance config confirm` follows in time, everything is as before.",
+			"are; others are added with --users, or where nobody is but who restores. The box keeps its own identity, and starts again. Unless `appliance config confirm` follows in time, everything is as before.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asked := adminapi.Restore{ZoneOnly: zoneOnly, ConfirmS: int64(confirm.Seconds())}
+			asked := adminapi.Restore{ZoneOnly: zoneOnly, Users: users, ConfirmS: int64(confirm.Seconds())}
 			if backupName.MatchString(args[0]) {
 				asked.Name = args[0]
 			} else {
@@ -147,6 +147,7 @@ func newBackupRestoreCommand(r *remote) *cobra.Command {
 		},
 	}
 	from.flags(cmd, "passphrase")
+	cmd.Flags().BoolVar(&users, "users", false, "add the users of the backup that the box has not, with their passwords of then")
 	cmd.Flags().BoolVar(&zoneOnly, "zone-only", false, "keep this box's own settings (scope box), such as its network")
 	cmd.Flags().DurationVar(&confirm, "confirm", 10*time.Minute, "how long to wait for `appliance config confirm`")
 	return cmd
@@ -176,6 +177,9 @@ func printRestored(w io.Writer, done adminapi.Restored, confirm time.Duration) {
 	}
 	for _, name := range done.Users {
 		fmt.Fprintf(w, "  user %s is added\n", printable(name))
+	}
+	for _, name := range done.LeftOut {
+		fmt.Fprintf(w, "  user %s of the backup is left out; --users adds those that the box has not\n", printable(name))
 	}
 	for _, line := range done.Lost {
 		fmt.Fprintf(w, "  LOST: %s\n", printable(line))

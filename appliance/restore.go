@@ -29,7 +29,7 @@ import (
 // is always the store: which revision is the newest, and which waits.
 //
 // Users are an exception: those that the box has keep their passwords, so that no old one is revived and nobody is locked out; those of the backup
-// that it has not are added. The identity of the box is in no backup, and stays.
+// that it has not are added only where nobody is but who restores, or where that is asked for: they may have been removed since. The identity of the box is in no backup, and stays.
 
 type rawRecord = json.RawMessage
 
@@ -38,8 +38,9 @@ type restoreRecord struct {
 	Revision uint64   `json:"revision"`
 	Wanted   []byte   `json:"wanted"`           // backup.Pack of the contents
 	Before   []byte   `json:"before,omitempty"` // the same of what was there; set when the tables are in place
-	Added    []string `json:"added,omitempty"`  // users
-	Back     bool     `json:"back,omitempty"`   // the tables are as before again; the files may not be yet
+	AddUsers bool     `json:"add_users,omitempty"`
+	Added    []string `json:"added,omitempty"` // users
+	Back     bool     `json:"back,omitempty"`  // the tables are as before again; the files may not be yet
 	// Confirmed before anything was put in place: whatever is committed next, the restore stands.
 	Confirmed bool `json:"confirmed,omitempty"`
 }
@@ -82,10 +83,13 @@ func (b *backups) Restore(ctx context.Context, asked adminapi.Restore, who strin
 		return out, backup.ErrLarge
 	}
 	out.Created, out.SameBox = contents.Created, contents.Box == b.d.identity.boxID()
-	out.Users, out.Lost = b.lost(contents)
+	adds, err := b.missing(contents, asked.Users, who, &out)
+	if err != nil {
+		return out, err
+	}
 	options := admin.CommitOptions{Who: who, Comment: "restored from a backup of " + contents.Host + " of " + contents.Created.UTC().Format("2006-01-02 15:04"), Confirm: time.Duration(asked.ConfirmS) * time.Second}
 	revision, err := b.d.revisions.Adopt(ctx, document, options, func(ctx context.Context, next config.Revision) error {
-		record := restoreRecord{Revision: next.Number, Wanted: packed}
+		record := restoreRecord{Revision: next.Number, Wanted: packed, AddUsers: adds}
 		return b.store.AppendForRestart(ctx, next, func(tx *storage.Tx) error { return noteRestore(b.d.restores.In(tx), record) })
 	})
 	if err != nil {
@@ -155,15 +159,29 @@ func checkContents(c backup.Contents) error {
 	return err
 }
 
-// lost says which users are added, and what the box has that is not in the backup.
-func (b *backups) lost(c backup.Contents) (users, lost []string) {
+// addsUsers says whether a restore adds users: where that is asked for, and where the box has nobody but who asks.
+func addsUsers(now map[string]rawRecord, asked bool, who string) bool {
+	others := len(now)
+	if _, has := now[who]; has {
+		others--
+	}
+	return asked || others == 0
+}
+
+// missing says what box and backup do not both have: who is added or left out, and what is lost. It returns whether users are added.
+func (b *backups) missing(c backup.Contents, users bool, who string, out *adminapi.Restored) (adds bool, err error) {
 	now, err := collectState(b.d.flags.state, b.d.store)
 	if err != nil {
-		return nil, []string{"What the box has now cannot be read: " + err.Error() + "."}
+		return false, fmt.Errorf("what the box has now: %w", err)
 	}
+	adds = addsUsers(now.Users, users, who)
 	for _, name := range slices.Sorted(maps.Keys(c.Users)) {
-		if _, has := now.Users[name]; !has {
-			users = append(users, name)
+		switch _, has := now.Users[name]; {
+		case has:
+		case adds:
+			out.Users = append(out.Users, name)
+		default:
+			out.LeftOut = append(out.LeftOut, name)
 		}
 	}
 	for _, table := range backupTables {
@@ -174,13 +192,13 @@ func (b *backups) lost(c backup.Contents) (users, lost []string) {
 			}
 		}
 		if gone > 0 {
-			lost = append(lost, fmt.Sprintf("%d entries of %s that are newer than the backup.", gone, table))
+			out.Lost = append(out.Lost, fmt.Sprintf("%d entries of %s that are newer than the backup.", gone, table))
 		}
 	}
 	if !bytes.Equal(now.ZoneKey, c.ZoneKey) {
-		lost = append(lost, "The identity of this zone: links and tokens that it has signed are not good any more.")
+		out.Lost = append(out.Lost, "The identity of this zone: links and tokens that it has signed are not good any more.")
 	}
-	return users, lost
+	return adds, nil
 }
 
 // settleRestore brings a restore to where it should be, before anything is opened.
@@ -246,7 +264,7 @@ func placeTables(ctx context.Context, state string, store *storage.Store, table 
 	users := maps.Clone(before.Users)
 	r.Added = nil
 	for _, name := range slices.Sorted(maps.Keys(wanted.Users)) {
-		if _, has := users[name]; !has {
+		if _, has := users[name]; !has && r.AddUsers {
 			users[name], r.Added = wanted.Users[name], append(r.Added, name)
 		}
 	}

@@ -97,8 +97,48 @@ func (r *restorable) stage(c backup.Contents, confirm time.Duration) error {
 	}
 	next := config.Revision{Number: latest.Number + 1, Time: time.Now(), Document: doc, Confirm: confirm}
 	return r.revisions.AppendForRestart(context.Background(), next, func(tx *storage.Tx) error {
-		return noteRestore(r.table.In(tx), restoreRecord{Revision: next.Number, Wanted: packed})
+		return noteRestore(r.table.In(tx), restoreRecord{Revision: next.Number, Wanted: packed, AddUsers: c.Host != leavesUsersOut})
 	})
+}
+
+const leavesUsersOut = "leaves-users-out" // the host of a backup whose users are not added
+
+// TestRestoreRevivesNobody restores onto a box that has users: those who were removed since the backup stay away.
+func TestRestoreRevivesNobody(t *testing.T) {
+	for _, c := range []struct {
+		users map[string]rawRecord
+		asked bool
+		who   string
+		want  bool
+	}{
+		{nil, false, "root", true}, {map[string]rawRecord{"ada": nil}, false, "ada", true}, {map[string]rawRecord{"ada": nil}, false, "root", false},
+		{map[string]rawRecord{"ada": nil, "bob": nil}, false, "ada", false}, {map[string]rawRecord{"ada": nil, "bob": nil}, true, "ada", true},
+	} {
+		if got := addsUsers(c.users, c.asked, c.who); got != c.want {
+			t.Errorf("%d users, asked %v by %s: added %v", len(c.users), c.asked, c.who, got)
+		}
+	}
+	dir := t.TempDir()
+	newRestorable(t, dir, "first")
+	r, err := openRestorable(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := contentsNamed(t, "second")
+	c.Host = leavesUsersOut
+	if err := errors.Join(r.stage(c, time.Hour), r.store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = openRestorable(dir); err != nil {
+		t.Fatal(err)
+	}
+	users, err := r.store.Export(tableUsers)
+	if _, own := users["first"]; err != nil || !own || len(users) != 1 {
+		t.Errorf("there are %d users, %v", len(users), err)
+	}
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // commitAgain commits what runs as the next revision.

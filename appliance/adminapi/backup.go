@@ -55,6 +55,8 @@ type Restore struct {
 	Data       []byte `json:"data,omitempty"` // or the backup itself
 	Passphrase string `json:"passphrase"`
 	ZoneOnly   bool   `json:"zone_only,omitempty"` // the keys of scope box stay as they are
+	// Users adds those of the backup that the box has not, with the passwords of then. A box where nobody is but who asks gets them without it.
+	Users bool `json:"users,omitempty"`
 	// ConfirmS is how many seconds the box waits for Confirm before everything is again as it was. 60 to 86400.
 	ConfirmS int64 `json:"confirm_s"`
 }
@@ -64,8 +66,9 @@ type Restored struct {
 	Revision Revision  `json:"revision"`
 	Created  time.Time `json:"created"` // the backup
 	SameBox  bool      `json:"same_box"`
-	Users    []string  `json:"users,omitempty"` // those who are added
-	Lost     []string  `json:"lost,omitempty"`  // what the box has now and the backup has not, one sentence each
+	Users    []string  `json:"users,omitempty"`    // those who are added
+	LeftOut  []string  `json:"left_out,omitempty"` // users of the backup who are not added
+	Lost     []string  `json:"lost,omitempty"`     // what the box has now and the backup has not, one sentence each
 }
 
 // Backups lists the backups on the box.
