@@ -17,6 +17,7 @@ import (
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/config"
 	"meetzone/appliance/helper"
 	"meetzone/storage"
@@ -39,6 +40,7 @@ type rescue struct {
 	trouble   string     // why a store that may be whole cannot be opened; "" nothing
 	store     *storage.Store
 	revisions *admin.RevisionStore
+	audit     *audit.Log // of the store; nil where it cannot be read
 }
 
 var _ admin.Rescuer = (*rescue)(nil)
@@ -158,6 +160,16 @@ func (r *rescue) UseNetwork(ctx context.Context, n adminapi.RescueNetwork, who s
 	out.Text = fmt.Sprintf("Revision %d gives %s the address %s with the next start.", next.Number, n.Interface, n.Address)
 	out.Lost = "What the document said of the network before; `appliance config rollback` has it."
 	return out, nil
+}
+
+// Record implements admin.Rescuer. Where there is no store, the journal alone has it.
+func (r *rescue) Record(ctx context.Context, e audit.Entry) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.audit == nil {
+		return nil
+	}
+	return r.audit.Append(ctx, e)
 }
 
 // Start implements admin.Rescuer.

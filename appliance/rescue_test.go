@@ -136,6 +136,9 @@ func TestRescueOfADamagedStore(t *testing.T) {
 				if got := strings.TrimSpace(r.command("config", "get", "zone.name")); got != "Kept" {
 					t.Errorf("the zone is called %q", got)
 				}
+				if got := r.command("audit"); !strings.Contains(got, "rescue copy") || !strings.Contains(got, "with revision 2 is in place") {
+					t.Errorf("the audit log of the copy does not say that it was put in place:\n%s", got)
+				}
 			})
 			if _, err := readFailure(r.flags.state); err == nil {
 				t.Error("the daemon starts, and the failure still stands there")
@@ -194,6 +197,12 @@ func TestRescueOfAWholeStore(t *testing.T) {
 		t.Error(err)
 	}
 	r.daemon(func() {
+		log := r.command("audit")
+		for _, want := range []string{"rescue previous", "rescue network", "rescue start", "forbidden"} {
+			if !strings.Contains(log, want) {
+				t.Errorf("no %q in the audit log:\n%s", want, log)
+			}
+		}
 		history := r.command("config", "history")
 		for _, want := range []string{"rescue: network", "rescue: revision 2 again", "rescue: revision 1 again"} {
 			if !strings.Contains(history, want) {

@@ -11,6 +11,7 @@ import (
 
 	"meetzone/appliance/admin"
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/people"
 	"meetzone/storage"
 )
@@ -39,6 +40,10 @@ func (r *rescue) open() {
 	}
 	switch {
 	case err == nil:
+		if r.audit, err = audit.Open(audit.Config{Store: r.store}); err != nil {
+			r.audit = nil
+			r.log.Error("the audit log cannot be read, nor written", "err", err)
+		}
 	case errors.Is(err, storage.ErrCorrupt), errors.Is(err, storage.ErrKey):
 		r.damage = err.Error()
 	default: // it is in use, of a newer version, or the system does not give it out: that may pass
@@ -59,7 +64,7 @@ func (r *rescue) close() error {
 		return nil
 	}
 	err := r.store.Close()
-	r.store, r.revisions = nil, nil
+	r.store, r.revisions, r.audit = nil, nil, nil
 	return err
 }
 

@@ -70,7 +70,7 @@ func (s *Server) recorded(next http.Handler) http.Handler {
 				e.Kind = audit.Refused
 			}
 			// Whoever asked may have gone; the entry is made all the same.
-			if err := s.cfg.Audit.Append(context.WithoutCancel(r.Context()), e); err != nil {
+			if err := s.record(context.WithoutCancel(r.Context()), e); err != nil {
 				s.cfg.Logger.Error("the audit log was not written", "who", e.Who, "verb", e.Verb, "result", e.Result, "err", err)
 			}
 		}()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meetzone/appliance/adminapi"
+	"meetzone/appliance/audit"
 	"meetzone/appliance/people"
 )
 
@@ -20,6 +21,8 @@ type Rescuer interface {
 	UsePrevious(ctx context.Context, who string) (adminapi.Rescued, error)
 	UseNetwork(ctx context.Context, network adminapi.RescueNetwork, who string) (adminapi.Rescued, error)
 	Reset(ctx context.Context) (adminapi.Rescued, error)
+	// Record writes into the audit log of the store that is in place; without one there is none.
+	Record(ctx context.Context, e audit.Entry) error
 	// Start ends the rescue, so that the daemon is started again.
 	Start()
 }
@@ -43,7 +46,7 @@ func NewRescueServer(cfg RescueConfig) (*Server, error) {
 	if s.cfg.Logger == nil {
 		s.cfg.Logger = slog.Default()
 	}
-	s.rescuer = cfg.Rescuer
+	s.rescuer, s.record = cfg.Rescuer, cfg.Rescuer.Record
 	s.http = newHTTPServer(s.rescueHandler(cfg.Open), s.cfg.Logger)
 	return s, nil
 }
@@ -54,6 +57,7 @@ func (s *Server) rescueRoutes() map[string]route {
 		return func(r *http.Request) (any, error) {
 			done, err := verb(r)
 			if err == nil {
+				note(r, "%s", done.Text)
 				s.cfg.Logger.Warn("rescue", "verb", verbOf(r), "who", whoAsks(r), "text", done.Text, "lost", done.Lost)
 			}
 			return done, err
@@ -88,7 +92,7 @@ func (s *Server) rescueHandler(everybody bool) http.Handler {
 		if everybody {
 			r.access = open
 		}
-		mux.Handle(pattern, s.guard(r.access, s.answer(r.do)))
+		mux.Handle(pattern, s.recorded(s.guard(r.access, s.answer(r.do))))
 	}
 	mux.Handle("/", s.answer(func(r *http.Request) (any, error) {
 		return nil, &adminapi.Error{Code: adminapi.CodeUnknown, Text: fmt.Sprintf("The box does not start, so there is no %s %s.", r.Method, r.URL.Path),

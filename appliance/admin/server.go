@@ -126,7 +126,8 @@ type Server struct {
 	cfg  ServerConfig
 	http *http.Server
 
-	rescuer Rescuer // of a rescue server, and nil otherwise
+	rescuer Rescuer                                  // of a rescue server, and nil otherwise
+	record  func(context.Context, audit.Entry) error // writes into the audit log
 }
 
 // NewServer returns a server; Run serves.
@@ -140,7 +141,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, record: cfg.Audit.Append}
 	s.http = newHTTPServer(s.handler(), cfg.Logger)
 	return s, nil
 }
