@@ -49,6 +49,9 @@ mount --bind "$BOX/ledger" /var/lib/meetzone-update
 mount -t tmpfs none /usr/share
 chmod 755 /usr/share
 mkdir /usr/share/meetzone
+mkdir -p /sys/dev/block /sys/devices/full/full1
+ln -sfn /sys/devices/full/full1 /sys/dev/block/$(mountpoint -d /boot)
+ln -sfn /sys/devices/full/full1 /sys/dev/block/$(mountpoint -d /var/lib/meetzone-update)
 cp "$BOX/root.pub" /usr/share/meetzone/update-root.pub
 exec "$@"`
 

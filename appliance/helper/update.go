@@ -53,7 +53,7 @@ const installTimeout = time.Hour
 // tellEvery is how often progress is told.
 const tellEvery = 250 * time.Millisecond
 
-// OpenMachine is the machine that the helper runs on.
+// OpenMachine is the machine that the helper runs on. Root, boot partition and state have to be of one disk.
 func OpenMachine() (*update.Machine, error) {
 	running, err := update.ReadRunning()
 	if err != nil {
@@ -61,6 +61,9 @@ func OpenMachine() (*update.Machine, error) {
 	}
 	disk, err := update.FindDisk()
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(update.OnDisk(disk, update.DefaultESP), update.OnDisk(disk, update.DefaultLedger)); err != nil {
 		return nil, err
 	}
 	roots, err := update.ReadRootKeys(update.DefaultRootKeys)

@@ -172,7 +172,7 @@ func (m *Machine) state(v view) State {
 
 // Look tells how the machine stands.
 func (m *Machine) Look() (s State, err error) {
-	d, err := openDisk(m.cfg.Disk)
+	d, err := openDisk(m.cfg.Disk, os.O_RDONLY)
 	if err != nil {
 		return s, err
 	}
@@ -223,7 +223,7 @@ func (m *Machine) change(step func(d *disk, v view) error) error {
 		return err
 	}
 	defer unlock()
-	d, err := openDisk(m.cfg.Disk)
+	d, err := openDisk(m.cfg.Disk, os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -48,9 +48,9 @@ type disk struct {
 	size int64
 }
 
-// openDisk opens a disk, or a file in its place.
-func openDisk(path string) (*disk, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+// openDisk opens a disk, or a file in its place. Whoever only looks opens it with os.O_RDONLY: the kernel tells everybody of a disk that was open for writing.
+func openDisk(path string, mode int) (*disk, error) {
+	f, err := os.OpenFile(path, mode, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening the disk: %w", err)
 	}

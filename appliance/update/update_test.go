@@ -127,7 +127,7 @@ func (r *rig) fill(slot int, i image) {
 
 func (r *rig) disk() *disk {
 	r.t.Helper()
-	d, err := openDisk(r.path("disk"))
+	d, err := openDisk(r.path("disk"), os.O_RDWR)
 	if err != nil {
 		r.t.Fatal(err)
 	}
