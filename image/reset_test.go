@@ -13,7 +13,7 @@ After=meetzone.service
 Type=exec
 StandardOutput=tty
 TTYPath=/dev/ttyS1
-ExecStart=/bin/sh -c 'until appliance config show >/run/shown; do sleep 1; done; echo; sed -n "s/^ *name: */zone is called /p" /run/shown | head -1; appliance status | grep "Last start"'
+ExecStart=/bin/sh -c 'until appliance config get >/run/shown; do sleep 1; done; echo; sed -n "s/^ *name: */zone is called /p" /run/shown | head -1; appliance status | grep "Last start"'
 `
 
 // askForReset asks for a factory reset as an administrator does, once: what is on the boot partition outlives the reset.
