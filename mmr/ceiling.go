@@ -37,6 +37,11 @@ const (
 	// above for longer does not adapt.
 	obeyWithin = dataplane.Instant(3 * time.Second)
 	disobeyed  = 14
+	// comingDown is to what part of what came before a sender must have come down, in parts of ten, to be given the same time once more.
+	comingDown = 8
+	// A sender that did not follow is tried again after tryAgainAtLeast, since it may only not have heard; then twice as long after, up to tryAgainAtMost.
+	tryAgainAtLeast = dataplane.Instant(30 * time.Second)
+	tryAgainAtMost  = dataplane.Instant(16 * time.Minute)
 	// unlimitedFor is how long an encoding must have had no ceiling until it is taken for what it is without.
 	unlimitedFor = dataplane.Instant(3 * time.Second)
 )
@@ -46,8 +51,11 @@ type ceiling struct {
 	rate     uint64            // bit/s, 0 none
 	changed  dataplane.Instant // when it was told
 	whole    uint64            // what was sent without a ceiling at last, 0 unknown
-	exceeded dataplane.Instant // since when more comes, 0 it does not
-	defied   bool              // the sender does not follow
+	exceeded dataplane.Instant // since when more comes and does not come down, 0 it does not
+	above    uint64            // what came then
+	defied   bool              // the sender does not follow, as far as is known
+	again    dataplane.Instant // when it is tried again
+	pause    dataplane.Instant // how long that was the last time
 }
 
 // adapts tells whether the sender of the publication follows ceilings. Where one stream has all sizes, receivers share it.
@@ -206,12 +214,18 @@ func (c *ceiling) set(now dataplane.Instant, rate uint64) bool {
 	case rate > c.rate && (rate-c.rate < c.rate/ceilingStep || now-c.changed < raiseEvery):
 		return false
 	}
-	c.rate, c.changed, c.exceeded = rate, now, 0
+	if rate == 0 || c.rate == 0 {
+		c.exceeded = 0 // one that only changes does not excuse who is above it
+	}
+	c.rate, c.changed = rate, now
 	return true
 }
 
 // follow looks at what comes of an encoding, and tells whether its ceiling was lifted, because its sender does not follow.
 func (c *ceiling) follow(now dataplane.Instant, s *source) bool {
+	if c.defied && now >= c.again {
+		c.defied = false
+	}
 	rate := s.rate.latest()
 	switch {
 	case !s.live || rate == 0:
@@ -222,10 +236,12 @@ func (c *ceiling) follow(now dataplane.Instant, s *source) bool {
 		}
 	case rate*10 <= c.rate*disobeyed:
 		c.exceeded = 0
-	case c.exceeded == 0:
-		c.exceeded = now
+	case c.exceeded == 0 || rate*10 < c.above*comingDown:
+		c.exceeded, c.above = now, rate
 	case now-c.exceeded > obeyWithin:
-		c.rate, c.changed, c.defied = 0, now, true
+		c.rate, c.changed, c.exceeded, c.defied = 0, now, 0, true
+		c.pause = min(max(2*c.pause, tryAgainAtLeast), tryAgainAtMost)
+		c.again = now + c.pause
 		return true
 	}
 	return false

@@ -169,6 +169,53 @@ func TestDefiedCeiling(t *testing.T) {
 	}
 }
 
+// TestDefiedWandering: that the room changes all the time does not hide a sender that goes on as before.
+func TestDefiedWandering(t *testing.T) {
+	g := newAdapting(t)
+	g.sender.obeys = false
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	g.looks(viewer, 0)
+	g.play(3 * time.Second)
+	for range 4 {
+		for _, limit := range []uint64{300_000, 340_000} {
+			viewer.budget.limit(limit)
+			g.play(2 * time.Second)
+		}
+	}
+	if g.sender.rates[1] != 0 || shown(viewer) != 180 {
+		t.Errorf("the sender is still told %d, and %d lines are shown", g.sender.rates, shown(viewer))
+	}
+}
+
+// TestDefiedAgain: a sender that did not hear is told again later, and one that never follows ever more seldom.
+func TestDefiedAgain(t *testing.T) {
+	g := newAdapting(t)
+	g.sender.obeys = false
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	g.looks(viewer, 0)
+	g.play(3 * time.Second)
+	viewer.budget.limit(300_000)
+	g.play(12 * time.Second)
+	if g.sender.rates[1] != 0 {
+		t.Fatalf("the sender is still told %d", g.sender.rates)
+	}
+	told := 0 // seconds
+	for range 120 {
+		g.play(time.Second)
+		if g.sender.rates[1] != 0 {
+			told++
+		}
+	}
+	if told == 0 || told > 12 {
+		t.Errorf("one that never follows was told for %d s of two minutes", told)
+	}
+	g.sender.obeys = true
+	g.play(130 * time.Second)
+	if rate := gross(g.rateInto(viewer, 4*time.Second)); g.sender.rates[1] == 0 || shown(viewer) != 360 || rate < 250_000 || rate > 310_000 {
+		t.Errorf("one that follows from now on is told %d; %d lines and %d bit/s", g.sender.rates, shown(viewer), rate)
+	}
+}
+
 // TestCeilingBeforeMeasured: a receiver whose path is known before anything has come fills it as well.
 func TestCeilingBeforeMeasured(t *testing.T) {
 	g := newAdapting(t)
