@@ -24,11 +24,12 @@ mount -t tmpfs none /run
 mount -t tmpfs none "$BOX/dev"
 touch "$BOX/dev/null" "$BOX/dev/closed" "$BOX/dev/terminal"
 mount --bind /dev/null "$BOX/dev/null"
+mount --bind /dev/null "$BOX/dev/closed"
 mount --bind "$TERMINAL" "$BOX/dev/terminal"
 mount --rbind "$BOX/dev" /dev
 mount -t tmpfs none /sys
 mkdir -p /sys/class/tty/console /sys/firmware/efi/efivars
-echo closed missing terminal >/sys/class/tty/console/active
+echo closed terminal >/sys/class/tty/console/active
 if [ -e "$BOX/variable" ]; then cp "$BOX/variable" /sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f; fi
 export PATH="$BOX/bin:$PATH"
 exec "$BOX/lib/$SCRIPT" </dev/null`
@@ -103,7 +104,13 @@ func openTerminal(t *testing.T) (*os.File, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f, filepath.Join("/dev/pts", strconv.Itoa(n))
+	name := filepath.Join("/dev/pts", strconv.Itoa(n))
+	held, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0) // a terminal that nobody has open hangs up
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
+	return f, name
 }
 
 func (s *start) called() string {
@@ -139,4 +146,59 @@ func TestNetnsFallBack(t *testing.T) {
 			t.Errorf("%q restarts: %v; called:\n%s", kernel, restarts, s.called())
 		}
 	}
+}
+
+// TestNetnsFailedStart: a start that came to nothing is made again by itself only while the version is on trial. Otherwise it waits for Enter, at any console; one that nobody can read from restarts nothing.
+func TestNetnsFailedStart(t *testing.T) {
+	for kernel, trial := range countedKernels {
+		t.Run(kernel, func(t *testing.T) {
+			s := beginStart(t, "failed-start", kernel)
+			if !trial {
+				s.says(t, "Press Enter")
+				if _, err := s.keyboard.WriteString("\r"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.end(t)
+			if called := s.called(); !strings.Contains(called, "systemctl --force reboot") || strings.Contains(called, "sleep 20") != trial {
+				t.Errorf("called:\n%s", called)
+			}
+		})
+	}
+	t.Run("nobody presses", func(t *testing.T) {
+		s := beginStart(t, "failed-start", "")
+		s.says(t, "Press Enter")
+		select {
+		case err := <-s.ended:
+			t.Errorf("it did not wait: %v; called:\n%s", err, s.called())
+		case <-time.After(500 * time.Millisecond):
+		}
+	})
+}
+
+// says waits until the terminal shows some words.
+func (s *start) says(t *testing.T, words string) {
+	t.Helper()
+	shown := make(chan bool, 1)
+	go func() {
+		var all []byte
+		b := make([]byte, 4096)
+		for !strings.Contains(string(all), words) {
+			n, err := s.keyboard.Read(b)
+			if err != nil {
+				shown <- false
+				return
+			}
+			all = append(all, b[:n]...)
+		}
+		shown <- true
+	}()
+	select {
+	case ok := <-shown:
+		if ok {
+			return
+		}
+	case <-time.After(time.Minute):
+	}
+	t.Fatalf("the terminal does not show %q", words)
 }
