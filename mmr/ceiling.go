@@ -159,7 +159,8 @@ func (sh *shard) updateCeilings(now dataplane.Instant) {
 		if e == nil || !e.cfg.Adapts {
 			continue
 		}
-		changed := false
+		changed := e.ratesDue
+		e.ratesDue = false
 		for m := Video; int(m) < NumMedia; m++ {
 			p := &o.sends[m]
 			p.findUses()

@@ -216,6 +216,25 @@ func TestDefiedAgain(t *testing.T) {
 	}
 }
 
+// TestCeilingOfEnded: the ceiling of a stream that has ended is taken back, as far as its successor has none.
+func TestCeilingOfEnded(t *testing.T) {
+	g := newAdapting(t)
+	viewer, _ := bareEndpoint(t, g.sh, "viewer", 1)
+	viewer.budget.limit(300_000)
+	g.looks(viewer, 0)
+	g.play(3 * time.Second)
+	if g.sender.rates[1] == 0 {
+		t.Fatal("no ceiling to begin with")
+	}
+	viewer.setViews(g.now, []View{{Slot: 0}})
+	g.sender.e.up[Video].streams[1].src.end(g.now)
+	g.sender.able = 1
+	g.play(time.Second)
+	if g.sender.rates[1] != 0 {
+		t.Errorf("the sender is still told %d", g.sender.rates)
+	}
+}
+
 // TestCeilingBeforeMeasured: a receiver whose path is known before anything has come fills it as well.
 func TestCeilingBeforeMeasured(t *testing.T) {
 	g := newAdapting(t)

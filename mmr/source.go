@@ -138,6 +138,9 @@ func (sh *shard) newSource(now dataplane.Instant, o *origin, m Medium, encoding 
 // end takes the source out of all slots.
 func (s *source) end(now dataplane.Instant) {
 	s.setLive(now, false)
+	if e := s.origin.local; e != nil && s.ceiling.rate > 0 {
+		e.ratesDue = true
+	}
 	if s.pub.encodings[s.encoding] == s {
 		s.pub.encodings[s.encoding] = nil
 	}

@@ -29,6 +29,7 @@ type tracks struct {
 	reporter   uint32 // SSRC of what is sent about its own streams
 	toldCodecs CodecsWanted
 	toldRates  []Ceiling
+	ratesDue   bool // a source that had a ceiling has ended: what is told in its place is not what was told
 	senderTime senderTime
 	nextReport dataplane.Instant
 	// nextAllocation is when the budget is divided again.
