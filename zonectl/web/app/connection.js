@@ -81,6 +81,11 @@ export class Connection {
     void this.#peer?.setCeilings(ceilings);
   }
 
+  /** The box knows nothing of us any more, and so nothing of what it asked: the next connection begins anew. */
+  forget() {
+    this.#peer?.forget();
+  }
+
   /** The control channel is back. */
   resumed() {
     this.#recovery.resumed(this.alive);

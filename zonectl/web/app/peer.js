@@ -185,6 +185,13 @@ export class Peer {
     for (const medium of media) await this.#tune(medium);
   }
 
+  /** What the box has asked for is not handed on to the peer that follows. */
+  forget() {
+    this.codecs = new Map();
+    this.needed = new Map();
+    this.ceilings = [];
+  }
+
   /** @param {Medium} medium @param {string} rid @param {number} usual bit/s */
   #rate(medium, rid, usual) {
     const ceiling = this.ceilings.find((one) => one.medium === medium && (one.rid ?? '') === rid);

@@ -175,6 +175,7 @@ export class Session {
       this.#generation = -1;
       this.#answered = -1;
       this.#store.update({ drain: null }); // said again where it holds
+      this.#connection.forget();
     }
     const returning = this.#store.state.screen === 'meeting';
     this.#store.update({ joining: '', online: true, me: participant, role, meeting, trouble: null, screen: 'meeting' });

@@ -79,6 +79,41 @@ test('a connection stays until the one that follows it is connected', async () =
   assert.equal(all[1].connectionState, 'closed');
 });
 
+test('what the box asked for is handed on to the next connection, but not into another session', async (t) => {
+  class Sending extends FakePeerConnection {
+    encodings = [{ rid: 'h' }, { rid: 'm' }, { rid: 'l' }];
+    sender = {
+      getParameters: () => ({ encodings: this.encodings, codecs: [] }),
+      setParameters: async ({ encodings }) => void (this.encodings = encodings),
+      replaceTrack: async () => {},
+    };
+    getTransceivers() {
+      return [{ mid: 'video-up', sender: this.sender }];
+    }
+  }
+  const { one, all } = connection();
+  t.after(() => one.close());
+  globalThis.RTCPeerConnection = Sending;
+  const settled = async () => {
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+  };
+  const sent = async () => {
+    await one.answer({ fresh: true, sdp: 'x' });
+    await one.setTrack('video', {});
+    await settled();
+    return all.at(-1).encodings.map(({ active, maxBitrate }) => [active, maxBitrate]);
+  };
+  const whole = await sent();
+  assert.ok(whole.every(([active]) => active));
+  one.setNeeded([{ medium: 'video', rids: ['l'] }]);
+  one.setCeilings([{ medium: 'video', rid: 'l', bitrate: 60_000 }]);
+  const asked = await sent();
+  assert.deepEqual(asked.map(([active]) => active), [false, false, true]);
+  assert.equal(asked[2][1], 60_000);
+  one.forget();
+  assert.deepEqual(await sent(), whole);
+});
+
 test('silence asks for a new connection at once, an outage shorter than a second for nothing', async (t) => {
   mock.timers.enable({ apis: ['setInterval', 'setTimeout', 'Date'] });
   let now = 0;
