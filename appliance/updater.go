@@ -191,8 +191,8 @@ func (u *updater) Update(ctx context.Context) adminapi.Update {
 		}
 		events = append(events, state.Ledger.Events...)
 	}
-	slices.SortStableFunc(events, func(a, b update.Event) int { return b.At.Compare(a.At) })
-	for _, e := range events {
+	slices.SortStableFunc(events, func(a, b update.Event) int { return a.At.Compare(b.At) })
+	for _, e := range slices.Backward(events) { // the newest first, also within a second
 		out.Events = append(out.Events, adminapi.UpdateEvent{At: e.At, Kind: string(e.Kind), Version: e.Version, Text: e.Text})
 	}
 	return out
